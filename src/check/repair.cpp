@@ -1,0 +1,103 @@
+/*
+ * hermet.repair() and its kin: what differs is written anew, nothing else.
+ */
+#include "read/repair.h"
+
+#include "pg/function.h"
+#include "pg/lock.h"
+
+namespace hermet {
+
+namespace {
+
+void put(ReturnSetInfo *set, Table table, const Changes &changes)
+{
+    Datum values[] = {CStringGetTextDatum(table_name(table)), Int64GetDatum(changes.inserted),
+                      Int64GetDatum(changes.updated), Int64GetDatum(changes.deleted)};
+    bool nulls[lengthof(values)] = {};
+    tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+void put_conversations(ReturnSetInfo *set, const Repaired &repaired)
+{
+    put(set, Table::user_conversation_view, repaired.conversations);
+    put(set, Table::conversation_reverse_index, repaired.conversation_reverse);
+    put(set, Table::channel, repaired.channels);
+}
+
+void put_contacts(ReturnSetInfo *set, const Repaired &repaired)
+{
+    put(set, Table::user_contact_view, repaired.contacts);
+    put(set, Table::contact_reverse_index, repaired.contact_reverse);
+}
+
+/* Runs `body` as the owner, with what every writer of the read side holds. */
+template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body)
+{
+    ReturnSetInfo *set = pg::begin_set(fcinfo);
+    Instance &instance = find_own_instance(PG_ARGISNULL(target) ? nullptr : PG_GETARG_NAME(target));
+    pg::Session session;
+    session.begin(instance.owner);
+    lock_relations(instance);
+    pg::lock_instance_intention(instance.schema);
+    body(set, instance);
+    session.end();
+}
+
+} // namespace
+
+} // namespace hermet
+
+using namespace hermet;
+
+HERMET_FUNCTION(repair)
+{
+    repair(fcinfo, 0, [](ReturnSetInfo *set, Instance &instance) {
+        Repaired repaired = repair_all(instance);
+        put_conversations(set, repaired);
+        put_contacts(set, repaired);
+    });
+    return Datum(0);
+}
+
+HERMET_FUNCTION(repair_conversation_view)
+{
+    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
+        Extent extent;
+        extent.has_user = true;
+        extent.user = PG_GETARG_INT64(0);
+        Repaired repaired;
+        if (!PG_ARGISNULL(0))
+            repair_conversations(instance, extent, repaired);
+        put_conversations(set, repaired);
+    });
+    return Datum(0);
+}
+
+HERMET_FUNCTION(repair_contact_view)
+{
+    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
+        Extent extent;
+        extent.has_user = true;
+        extent.user = PG_GETARG_INT64(0);
+        Repaired repaired;
+        if (!PG_ARGISNULL(0))
+            repair_contacts(instance, extent, repaired);
+        put_contacts(set, repaired);
+    });
+    return Datum(0);
+}
+
+HERMET_FUNCTION(repair_channel)
+{
+    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
+        Extent extent;
+        extent.has_channel = true;
+        extent.channel = PG_GETARG_INT64(0);
+        Repaired repaired;
+        if (!PG_ARGISNULL(0))
+            repair_conversations(instance, extent, repaired);
+        put_conversations(set, repaired);
+    });
+    return Datum(0);
+}

@@ -1,0 +1,191 @@
+#include "instance/instance.h"
+
+#include "read/definition.h"
+
+extern "C" {
+#include "catalog/pg_class.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+}
+
+namespace hermet {
+
+namespace {
+
+const char *const names[table_count] = {
+    "biz_user",
+    "channel",
+    "channel_member",
+    "channel_read_record",
+    "friendship",
+    "message",
+    "conversation_setting",
+    "user_conversation_view",
+    "user_contact_view",
+    "conversation_reverse_index",
+    "contact_reverse_index",
+};
+
+/* A handful a session at most, so a list will do. In TopMemoryContext. */
+List *instances = NIL;
+/* Replaced ones: a statement further up the stack may still run one's plans. */
+List *retired = NIL;
+/* Rises with every message that may concern an instance. */
+uint64 invalidations = 0;
+
+void invalidate_relation(Datum, Oid relation)
+{
+    invalidations++;
+    ListCell *cell;
+    foreach (cell, instances) {
+        Instance *instance = static_cast<Instance *>(lfirst(cell));
+        for (Oid table : instance->tables)
+            if (!OidIsValid(relation) || table == relation)
+                instance->valid = false;
+    }
+}
+
+void invalidate_all(Datum, int, uint32) { invalidate_relation(Datum(0), InvalidOid); }
+
+void free_retired(XactEvent event, void *)
+{
+    if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+        return;
+    ListCell *cell;
+    foreach (cell, retired) {
+        Instance *instance = static_cast<Instance *>(lfirst(cell));
+        instance->plans.clear();
+        pfree(instance->schema_sql);
+        pfree(instance);
+    }
+    list_free(retired);
+    retired = NIL;
+}
+
+void look_up(Oid schema, Instance *instance)
+{
+    char *schema_name = get_namespace_name(schema);
+    if (!schema_name)
+        ereport(ERROR, errcode(ERRCODE_INVALID_SCHEMA_NAME),
+                errmsg("schema with OID %u does not exist", schema));
+    instance->schema = schema;
+    instance->schema_sql = pstrdup(quote_identifier(schema_name));
+    for (int i = 0; i < table_count; i++) {
+        Oid oid = get_relname_relid(names[i], schema);
+        HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+        if (!HeapTupleIsValid(tuple))
+            ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+                    errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name,
+                           names[i]),
+                    errhint("hermet.upgrade() makes a missing table anew, hermet.detach() stops the "
+                            "maintenance of the others."));
+        Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+        ReleaseSysCache(tuple);
+        if (i > 0 && owner != instance->owner)
+            ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("tables \"%s\" and \"%s\" in schema \"%s\" have different owners",
+                           names[0], names[i], schema_name),
+                    errhint("Give all tables of the instance one owner: hermet acts with the "
+                            "owner's rights."));
+        instance->owner = owner;
+        instance->tables[i] = oid;
+    }
+}
+
+bool same(const Instance &a, const Instance &b)
+{
+    return a.owner == b.owner && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+           memcmp(a.tables, b.tables, sizeof a.tables) == 0;
+}
+
+} // namespace
+
+const char *table_name(Table table) { return names[static_cast<int>(table)]; }
+
+Instance &find_instance(Oid schema)
+{
+    Instance *known = nullptr;
+    ListCell *cell;
+    foreach (cell, instances) {
+        Instance *instance = static_cast<Instance *>(lfirst(cell));
+        if (instance->schema == schema)
+            known = instance;
+    }
+    if (known && known->valid)
+        return *known;
+
+    uint64 before = invalidations;
+    Instance found = {};
+    look_up(schema, &found);
+    if (!known || !same(*known, found)) {
+        MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+        if (known) {
+            instances = list_delete_ptr(instances, known);
+            retired = lappend(retired, known);
+        }
+        found.schema_sql = pstrdup(found.schema_sql);
+        known = new (palloc(sizeof(Instance))) Instance(found);
+        instances = lappend(instances, known);
+        MemoryContextSwitchTo(caller);
+    }
+    /* A message that came while the catalogs were read asks for another look next time. */
+    known->valid = invalidations == before;
+    return *known;
+}
+
+Instance &find_own_instance(const NameData *target)
+{
+    static const char *const resolve =
+        "SELECT n.oid FROM pg_catalog.pg_namespace n "
+        "WHERE n.nspname OPERATOR(pg_catalog.=) hermet.resolve_target($1)";
+    Oid types[] = {NAMEOID};
+    Datum values[] = {NameGetDatum(target)};
+    char nulls[] = {target ? ' ' : 'n'};
+
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    if (SPI_execute_with_args(resolve, 1, types, values, nulls, true, 1) != SPI_OK_SELECT ||
+        SPI_processed != 1)
+        elog(ERROR, "hermet.resolve_target() gave no schema");
+    bool null;
+    Oid schema = DatumGetObjectId(
+        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+    SPI_finish();
+
+    Instance &instance = find_instance(schema);
+    if (!has_privs_of_role(GetUserId(), instance.owner))
+        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                errmsg("must be owner of the hermet instance in schema %s", instance.schema_sql),
+                errhint("The instance belongs to role \"%s\".",
+                        GetUserNameFromId(instance.owner, false)));
+    return instance;
+}
+
+void register_invalidation()
+{
+    CacheRegisterRelcacheCallback(invalidate_relation, Datum(0));
+    CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_all, Datum(0));
+    RegisterXactCallback(free_retired, nullptr);
+}
+
+pg::Result run(Instance &instance, const pg::Statement &statement,
+               std::initializer_list<Datum> values, pg::Sight sight)
+{
+    Assert(values.size() == statement.types.size());
+    SPIPlanPtr plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
+    return pg::execute(plan, statement, values.begin(), sight);
+}
+
+char *expand(const Instance &instance, const char *text, const char *scope)
+{
+    return pg::expand(text, instance.schema_sql, scope, definition_fragment);
+}
+
+void lock_relations(const Instance &instance)
+{
+    for (int i = 0; i < write_side_count; i++)
+        LockRelationOid(instance.tables[i], AccessShareLock);
+}
+
+} // namespace hermet

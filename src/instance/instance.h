@@ -1,0 +1,62 @@
+/*
+ * Which tables belong together: an instance is one set of them in one schema, found by name from
+ * any of its tables, kept for the session and looked up again when the catalogs change.
+ */
+#pragma once
+
+#include "pg/sql.h"
+
+namespace hermet {
+
+enum class Table {
+    biz_user,
+    channel,
+    channel_member,
+    channel_read_record,
+    friendship,
+    message,
+    conversation_setting,
+    user_conversation_view,
+    user_contact_view,
+    conversation_reverse_index,
+    contact_reverse_index,
+};
+constexpr int table_count = 11;
+constexpr int write_side_count = 7; /* the first ones: what the read side derives from */
+
+const char *table_name(Table table);
+
+struct Instance {
+    Oid schema;
+    Oid owner;       /* of all its tables */
+    char *schema_sql; /* the schema's name, quoted where it must be */
+    Oid tables[table_count];
+    pg::Plans plans;
+    bool valid;
+
+    Oid oid(Table table) const { return tables[static_cast<int>(table)]; }
+};
+
+/*
+ * The instance in a schema. 3F000 if there is no such schema, 42P01 if it lacks a table, 55000 if
+ * its tables have different owners.
+ */
+Instance &find_instance(Oid schema);
+
+/* The same for an SQL function's argument "target" (NULL: the only one); 42501 unless its owner calls. */
+Instance &find_own_instance(const NameData *target);
+
+/* Called once, when the library is loaded. */
+void register_invalidation();
+
+/* Runs a statement of this instance, with the values for $1, $2, ... */
+pg::Result run(Instance &instance, const pg::Statement &statement,
+               std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
+
+/* A text with its {names} replaced for this instance. palloc'd. */
+char *expand(const Instance &instance, const char *text, const char *scope = nullptr);
+
+/* What keeps a table from being dropped or truncated under a statement, before its first lock. */
+void lock_relations(const Instance &instance);
+
+} // namespace hermet

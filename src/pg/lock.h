@@ -1,0 +1,42 @@
+/*
+ * Locks of hermet's own: heavyweight, transaction-level, seen in pg_locks as "userlock", part of
+ * deadlock detection, kept by PREPARE TRANSACTION, released with a savepoint that is rolled back.
+ * They never meet an application's advisory locks.
+ *
+ * Which key guards what, and in which order keys are taken, is in read/protocol.h.
+ */
+#pragma once
+
+#include "pg/memory.h"
+
+namespace hermet::pg {
+
+/* In the order in which a statement takes them. `instance` is everything at once. */
+enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 4, sequence = 5 };
+
+/*
+ * Locks keys of one class: all ids, once each, in an order that is the same for everyone. Two ids
+ * may share a key (a tag has fewer bits than schema and id have); that costs a wait, never more.
+ * `taken`, if given, receives the tags that this transaction did not hold before.
+ */
+void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive,
+               Vector<LOCKTAG> *taken = nullptr);
+
+/* Gives back what lock_keys() put into `taken` with the same strength. */
+void unlock_keys(const Vector<LOCKTAG> &taken, bool exclusive);
+
+/*
+ * The lock on all keys of an instance at once. Everyone holds it in intention mode, so that one
+ * statement with very many keys can have it instead of them: it is asked for without waiting.
+ */
+void lock_instance_intention(Oid schema);
+bool try_lock_instance(Oid schema);
+bool holds_instance(Oid schema);
+
+/* One session at a time, for the time between acquire() and release(). */
+struct SequenceLock {
+    void acquire();
+    void release();
+};
+
+} // namespace hermet::pg

@@ -1,0 +1,69 @@
+/*
+ * C++ objects in the server's memory.
+ *
+ * A server error leaves by longjmp and runs no destructor. So nothing here owns anything but memory
+ * of a MemoryContext, and no object with a destructor lives on the stack: make<T>() places it in the
+ * current context, which frees it, on success and on error alike. What runs out of memory throws
+ * std::bad_alloc, which the entry points turn into the server's error (see function.h).
+ */
+#pragma once
+
+#include "pg/server.h"
+
+#include <boost/container/flat_map.hpp>
+#include <boost/container/flat_set.hpp>
+#include <boost/container/vector.hpp>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace hermet::pg {
+
+/* Memory of `size` bytes in `context`; throws std::bad_alloc. May exceed 1 GB. */
+void *allocate(MemoryContext context, size_t size);
+
+/* A standard allocator over the MemoryContext that was current when it was made. */
+template <class T> struct ContextAllocator {
+    using value_type = T;
+
+    MemoryContext context = CurrentMemoryContext;
+
+    ContextAllocator() = default;
+    template <class U> ContextAllocator(const ContextAllocator<U> &other) : context(other.context) {}
+
+    T *allocate(size_t n) { return static_cast<T *>(pg::allocate(context, n * sizeof(T))); }
+    void deallocate(T *p, size_t) { pfree(p); }
+
+    template <class U> bool operator==(const ContextAllocator<U> &other) const
+    {
+        return context == other.context;
+    }
+    template <class U> bool operator!=(const ContextAllocator<U> &other) const
+    {
+        return context != other.context;
+    }
+};
+
+template <class T> using Vector = boost::container::vector<T, ContextAllocator<T>>;
+
+template <class T, class Less = std::less<T>>
+using Set = boost::container::flat_set<T, Less, ContextAllocator<T>>;
+
+template <class K, class V>
+using Map = boost::container::flat_map<K, V, std::less<K>, ContextAllocator<std::pair<K, V>>>;
+
+/* A T in the current MemoryContext. Its destructor never runs. */
+template <class T, class... Args> T &make(Args &&...args)
+{
+    return *new (allocate(CurrentMemoryContext, sizeof(T))) T(std::forward<Args>(args)...);
+}
+
+/* Sorts and drops duplicates: how keys become a set when they are collected one by one. */
+template <class T> void make_unique(Vector<T> &items)
+{
+    std::sort(items.begin(), items.end());
+    items.erase(std::unique(items.begin(), items.end()), items.end());
+}
+
+} // namespace hermet::pg

@@ -1,0 +1,254 @@
+#include "pg/sql.h"
+
+extern "C" {
+#include "executor/tstoreReceiver.h"
+#include "storage/lmgr.h"
+#include "tcop/dest.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+}
+
+#include <cstring>
+
+namespace hermet::pg {
+
+namespace {
+
+int own_write_depth = 0;
+
+void append_expanded(StringInfo out, const char *text, const char *schema, const char *scope,
+                     Fragment fragment)
+{
+    while (const char *open = strchr(text, '{')) {
+        const char *close = strchr(open, '}');
+        appendBinaryStringInfo(out, text, open - text);
+        if (!close)
+            elog(ERROR, "unfinished name in a statement of hermet: %s", open);
+        size_t length = close - open - 1;
+        if (length == 1 && open[1] == 's')
+            appendStringInfoString(out, schema);
+        else if (length == 5 && strncmp(open + 1, "scope", 5) == 0 && scope)
+            append_expanded(out, scope, schema, nullptr, fragment);
+        else if (const char *part = fragment(open + 1, length))
+            append_expanded(out, part, schema, scope, fragment);
+        else
+            elog(ERROR, "unknown name in a statement of hermet: %s", open);
+        text = close + 1;
+    }
+    appendStringInfoString(out, text);
+}
+
+/* Counts for as long as the statement runs, errors included: a savepoint may catch them. */
+int execute_counted(SPIPlanPtr plan, Datum *values, Snapshot snapshot, Snapshot crosscheck,
+                    bool read_only, bool own_write)
+{
+    int result = 0;
+    if (!own_write)
+        return SPI_execute_snapshot(plan, values, nullptr, snapshot, crosscheck, read_only, true, 0);
+    own_write_depth++;
+    PG_TRY();
+    {
+        result = SPI_execute_snapshot(plan, values, nullptr, snapshot, crosscheck, read_only, true, 0);
+    }
+    PG_FINALLY();
+    {
+        own_write_depth--;
+    }
+    PG_END_TRY();
+    return result;
+}
+
+} // namespace
+
+char *expand(const char *text, const char *schema, const char *scope, Fragment fragment)
+{
+    StringInfoData out;
+    initStringInfo(&out);
+    append_expanded(&out, text, schema, scope, fragment);
+    return out.data;
+}
+
+SPIPlanPtr Plans::get(const Statement &statement, const char *schema, Fragment fragment)
+{
+    for (int i = 0; i < count_; i++)
+        if (entries_[i].statement == &statement)
+            return entries_[i].plan;
+
+    char *sql = expand(statement.text, schema, statement.scope, fragment);
+    SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
+                                  const_cast<Oid *>(statement.types.begin()));
+    if (!plan)
+        elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    if (count_ == capacity_) {
+        int capacity = Max(capacity_ * 2, 16);
+        Entry *grown = static_cast<Entry *>(
+            MemoryContextAlloc(TopMemoryContext, capacity * sizeof(Entry)));
+        for (int i = 0; i < count_; i++)
+            grown[i] = entries_[i];
+        if (entries_)
+            pfree(entries_);
+        entries_ = grown;
+        capacity_ = capacity;
+    }
+    SPI_keepplan(plan);
+    entries_[count_++] = {&statement, plan};
+    pfree(sql);
+    return plan;
+}
+
+void Plans::clear()
+{
+    for (int i = 0; i < count_; i++)
+        SPI_freeplan(entries_[i].plan);
+    if (entries_)
+        pfree(entries_);
+    entries_ = nullptr;
+    count_ = capacity_ = 0;
+}
+
+bool Result::is_null(uint64 row, int column) const
+{
+    bool null;
+    SPI_getbinval(table->vals[row], table->tupdesc, column + 1, &null);
+    return null;
+}
+
+Datum Result::value(uint64 row, int column) const
+{
+    bool null;
+    Datum value = SPI_getbinval(table->vals[row], table->tupdesc, column + 1, &null);
+    return null ? Datum(0) : value;
+}
+
+Result execute(SPIPlanPtr plan, const Statement &statement, const Datum *values, Sight sight)
+{
+    Snapshot snapshot = InvalidSnapshot;
+    Snapshot crosscheck = InvalidSnapshot;
+    bool read_only = sight == Sight::caller;
+
+    if (sight == Sight::fresh && IsolationUsesXactSnapshot()) {
+        CommandCounterIncrement();
+        snapshot = GetLatestSnapshot();
+        crosscheck = GetTransactionSnapshot();
+    }
+    int result = execute_counted(plan, const_cast<Datum *>(values), snapshot, crosscheck, read_only,
+                                 statement.own_write);
+    if (result < 0)
+        elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+    return {SPI_tuptable, SPI_processed};
+}
+
+namespace {
+
+SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
+{
+    SPIPlanPtr plan =
+        SPI_prepare_cursor(sql, parameters.count, const_cast<Oid *>(parameters.types),
+                           CURSOR_OPT_CUSTOM_PLAN);
+    if (!plan)
+        elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
+    return plan;
+}
+
+} // namespace
+
+Result execute_once(const char *sql, const Parameters &parameters, Sight sight)
+{
+    SPIPlanPtr plan = prepare_once(sql, parameters);
+    Snapshot snapshot = InvalidSnapshot;
+    if (sight == Sight::fresh && IsolationUsesXactSnapshot())
+        snapshot = GetLatestSnapshot();
+    int result = SPI_execute_snapshot(plan, const_cast<Datum *>(parameters.values), parameters.nulls,
+                                      snapshot, InvalidSnapshot, sight == Sight::caller, true, 0);
+    if (result < 0)
+        elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+    Result rows = {SPI_tuptable, SPI_processed};
+    SPI_freeplan(plan);
+    return rows;
+}
+
+int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters)
+{
+    SPIPlanPtr plan = prepare_once(sql, parameters);
+    ParamListInfo params = makeParamList(parameters.count);
+    for (int i = 0; i < parameters.count; i++) {
+        params->params[i].value = parameters.values[i];
+        params->params[i].isnull = parameters.nulls[i] == 'n';
+        params->params[i].pflags = PARAM_FLAG_CONST;
+        params->params[i].ptype = parameters.types[i];
+    }
+
+    SPIExecuteOptions options = {};
+    options.params = params;
+    options.read_only = true;
+    options.dest = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(options.dest, set->setResult,
+                                    set->econtext->ecxt_per_query_memory, false, set->setDesc,
+                                    "hermet: a query's columns do not fit its function");
+    int result = SPI_execute_plan_extended(plan, &options);
+    if (result < 0)
+        elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
+    SPI_freeplan(plan);
+    return static_cast<int64>(SPI_processed);
+}
+
+Snapshot push_fresh_snapshot()
+{
+    CommandCounterIncrement();
+    if (IsolationUsesXactSnapshot()) {
+        PushCopiedSnapshot(GetLatestSnapshot());
+        return GetTransactionSnapshot();
+    }
+    PushActiveSnapshot(GetTransactionSnapshot());
+    return InvalidSnapshot;
+}
+
+bool own_write_runs() { return own_write_depth > 0; }
+
+void Session::begin(Oid owner)
+{
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(owner,
+                           security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    settings = NewGUCNestLevel();
+    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
+    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+                      GUC_ACTION_SAVE, true, 0, false);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+}
+
+void Session::end()
+{
+    if (SPI_finish() != SPI_OK_FINISH)
+        elog(ERROR, "SPI_finish failed");
+    AtEOXact_GUC(true, settings);
+    SetUserIdAndSecContext(user, security);
+}
+
+void set_sequence(Oid sequence, int64 value)
+{
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(sequence));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for relation %u", sequence);
+    Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+
+    Oid user;
+    int security;
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
+    DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(value));
+    SetUserIdAndSecContext(user, security);
+}
+
+Datum int8_array(const Vector<int64> &items)
+{
+    Datum *values = static_cast<Datum *>(palloc(Max(items.size(), 1) * sizeof(Datum)));
+    for (size_t i = 0; i < items.size(); i++)
+        values[i] = Int64GetDatum(items[i]);
+    return PointerGetDatum(
+        construct_array(values, static_cast<int>(items.size()), INT8OID, 8, true, TYPALIGN_DOUBLE));
+}
+
+} // namespace hermet::pg

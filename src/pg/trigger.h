@@ -1,0 +1,46 @@
+/*
+ * What a statement changed: the transition tables of an AFTER STATEMENT trigger, row by row.
+ */
+#pragma once
+
+#include "pg/memory.h"
+
+namespace hermet::pg {
+
+/* A column that a trigger reads: its name, and the type that it must have. */
+struct Column {
+    const char *name;
+    Oid type; /* InvalidOid: any, the column is compared but not read */
+};
+
+/*
+ * The attribute numbers of columns[0..n-1] in a relation; 42703 or 42804 where the table is not as
+ * the contract has it.
+ */
+void find_columns(Relation relation, const Column *columns, int n, AttrNumber *numbers);
+
+/* A cursor over a transition table; an absent table is an empty one. */
+class Rows {
+public:
+    void open(Tuplestorestate *store, Relation relation);
+    bool next();
+    void close();
+    int64 count() const;
+
+    Datum value(AttrNumber number) const;
+    int64 int8(AttrNumber number) const { return DatumGetInt64(value(number)); }
+    TupleTableSlot *slot() const { return slot_; }
+
+private:
+    Tuplestorestate *store_ = nullptr;
+    TupleTableSlot *slot_ = nullptr;
+};
+
+/* Whether two values of a column are the same byte for byte: equal by collation is not enough. */
+bool same_image(const Rows &a, const Rows &b, AttrNumber number);
+
+/* 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, or BEFORE ... FOR EACH ROW. */
+void require_after_statement(const TriggerData *trigger);
+void require_before_row(const TriggerData *trigger);
+
+} // namespace hermet::pg

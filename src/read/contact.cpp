@@ -1,0 +1,80 @@
+#include "read/contact.h"
+
+namespace hermet {
+
+namespace {
+
+const pg::Statement select_keys_of_contacts = {R"(
+SELECT r.owner_user_id, r.contact_user_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.contact_reverse_index r ON r.contact_user_id = u.id)",
+                                               {INT8ARRAYOID}};
+
+const pg::Statement refresh = {R"(
+WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]) k (user_id, contact_id)),
+     d AS MATERIALIZED ({contact}),
+     e AS MATERIALIZED ({contact_reverse}),
+     deleted AS (
+       DELETE FROM {s}.user_contact_view v USING k
+        WHERE v.user_id = k.user_id AND v.contact_id = k.contact_id
+          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = v.user_id AND d.contact_id = v.contact_id)
+       RETURNING 1),
+     updated AS (
+       UPDATE {s}.user_contact_view v SET {set contact}, updated_at = $3 FROM d
+        WHERE v.user_id = d.user_id AND v.contact_id = d.contact_id AND {differs contact}
+       RETURNING 1),
+     inserted AS (
+       INSERT INTO {s}.user_contact_view ({columns contact}, updated_at)
+       SELECT {d contact}, $3 FROM d
+        WHERE NOT EXISTS (SELECT FROM {s}.user_contact_view v
+                           WHERE v.user_id = d.user_id AND v.contact_id = d.contact_id)
+       RETURNING 1),
+     reverse_deleted AS (
+       DELETE FROM {s}.contact_reverse_index r USING k
+        WHERE r.contact_user_id = k.contact_id AND r.owner_user_id = k.user_id
+          AND NOT EXISTS (SELECT FROM e WHERE e.contact_user_id = r.contact_user_id
+                                          AND e.owner_user_id = r.owner_user_id)
+       RETURNING 1),
+     reverse_updated AS (
+       UPDATE {s}.contact_reverse_index r SET created_at = e.created_at FROM e
+        WHERE r.contact_user_id = e.contact_user_id AND r.owner_user_id = e.owner_user_id
+          AND r.created_at <> e.created_at
+       RETURNING 1),
+     reverse_inserted AS (
+       INSERT INTO {s}.contact_reverse_index (contact_user_id, owner_user_id, created_at)
+       SELECT e.contact_user_id, e.owner_user_id, e.created_at FROM e
+        WHERE NOT EXISTS (SELECT FROM {s}.contact_reverse_index r
+                           WHERE r.contact_user_id = e.contact_user_id AND r.owner_user_id = e.owner_user_id)
+       RETURNING 1)
+SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM deleted),
+       (SELECT count(*) FROM reverse_inserted), (SELECT count(*) FROM reverse_updated),
+       (SELECT count(*) FROM reverse_deleted))",
+                               {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                               R"(k JOIN {s}.friendship f ON f.user_id = k.user_id AND f.friend_id = k.contact_id)",
+                               true};
+
+} // namespace
+
+ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users)
+{
+    ContactKeys &keys = pg::make<ContactKeys>();
+    pg::Result rows = run(instance, select_keys_of_contacts, {pg::int8_array(users)});
+    keys.users.reserve(rows.count);
+    keys.contacts.reserve(rows.count);
+    for (uint64 i = 0; i < rows.count; i++)
+        keys.add(rows.int8(i, 0), rows.int8(i, 1));
+    return keys;
+}
+
+void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse)
+{
+    if (keys.empty())
+        return;
+    pg::Result counts = run(instance, refresh,
+                            {pg::int8_array(keys.users), pg::int8_array(keys.contacts),
+                             Int64GetDatum(pg::now_ms())});
+    view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
+    reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+}
+
+} // namespace hermet

@@ -1,0 +1,413 @@
+#include "read/conversation.h"
+
+#include "read/incident.h"
+
+namespace hermet {
+
+namespace {
+
+const pg::Statement select_keys_of_channels = {R"(
+SELECT cm.user_id, cm.channel_id FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1)
+UNION
+SELECT v.user_id, v.channel_id FROM {s}.user_conversation_view v WHERE v.channel_id = ANY ($1)
+ ORDER BY 2, 1)",
+                                               {INT8ARRAYOID}};
+
+/*
+ * Whose keys whole rows need: owners (true) of single conversations, as they are stored and as
+ * they will be, and profiles (false) of old and new peers and senders. The old ones keep another
+ * transaction's rename from holding some of these rows.
+ */
+const pg::Statement select_guards = {R"(
+WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)),
+     cm AS MATERIALIZED (SELECT DISTINCT k.channel_id FROM k),
+     v AS MATERIALIZED (
+       SELECT v.user_id, v.peer_user_id, v.last_message_id, v.last_message_sender_id
+         FROM k JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id)
+SELECT true, k.user_id FROM k JOIN {s}.channel c ON c.id = k.channel_id WHERE c.channel_type = 'single'
+UNION ALL
+SELECT true, v.user_id FROM v WHERE v.peer_user_id IS NOT NULL
+UNION ALL
+SELECT false, x.user_id
+  FROM cm JOIN {s}.channel c ON c.id = cm.channel_id
+  JOIN {s}.channel_member x ON x.channel_id = cm.channel_id
+ WHERE c.channel_type = 'single'
+UNION ALL
+SELECT false, v.peer_user_id FROM v WHERE v.peer_user_id IS NOT NULL
+UNION ALL
+SELECT false, v.last_message_sender_id FROM v WHERE v.last_message_id <> 0
+UNION ALL
+SELECT false, lm.sender_id FROM cm {last_message} WHERE lm.id IS NOT NULL)",
+                                     {INT8ARRAYOID, INT8ARRAYOID}};
+
+const pg::Statement refresh = {R"(
+WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $4::bigint[]) k (user_id, channel_id, peer_user_id)),
+     d AS MATERIALIZED ({conversation}),
+     old AS MATERIALIZED (
+       SELECT v.user_id, v.channel_id, v.peer_user_id
+         FROM k JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id
+       UNION
+       SELECT k.user_id, k.channel_id, k.peer_user_id FROM k),
+     deleted AS (
+       DELETE FROM {s}.user_conversation_view v USING k
+        WHERE v.user_id = k.user_id AND v.channel_id = k.channel_id
+          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = v.user_id AND d.channel_id = v.channel_id)
+       RETURNING 1),
+     updated AS (
+       UPDATE {s}.user_conversation_view v SET {set conversation}, updated_at = $3 FROM d
+        WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs conversation}
+       RETURNING 1),
+     inserted AS (
+       INSERT INTO {s}.user_conversation_view ({columns conversation}, updated_at)
+       SELECT {d conversation}, $3 FROM d
+        WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
+                           WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id)
+       RETURNING 1),
+     reverse_deleted AS (
+       DELETE FROM {s}.conversation_reverse_index r USING old
+        WHERE r.peer_user_id = old.peer_user_id AND r.owner_user_id = old.user_id AND r.channel_id = old.channel_id
+          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = r.owner_user_id AND d.channel_id = r.channel_id
+                                          AND d.peer_user_id = r.peer_user_id)
+       RETURNING 1),
+     reverse_updated AS (
+       UPDATE {s}.conversation_reverse_index r SET created_at = d.created_at FROM d
+        WHERE r.peer_user_id = d.peer_user_id AND r.owner_user_id = d.user_id AND r.channel_id = d.channel_id
+          AND r.created_at <> d.created_at
+       RETURNING 1),
+     reverse_inserted AS (
+       INSERT INTO {s}.conversation_reverse_index (peer_user_id, owner_user_id, channel_id, created_at)
+       SELECT d.peer_user_id, d.user_id, d.channel_id, d.created_at FROM d
+        WHERE d.peer_user_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM {s}.conversation_reverse_index r
+                           WHERE r.peer_user_id = d.peer_user_id AND r.owner_user_id = d.user_id
+                             AND r.channel_id = d.channel_id)
+       RETURNING 1)
+SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM deleted),
+       (SELECT count(*) FROM reverse_inserted), (SELECT count(*) FROM reverse_updated),
+       (SELECT count(*) FROM reverse_deleted))",
+                               {INT8ARRAYOID, INT8ARRAYOID, INT8OID, INT8ARRAYOID},
+                               R"((SELECT DISTINCT k.user_id, k.channel_id FROM k) k
+  JOIN {s}.channel_member cm ON cm.user_id = k.user_id AND cm.channel_id = k.channel_id)",
+                               true};
+
+const pg::Statement lock_rows_of_keys = {R"(
+SELECT count(*) FROM (
+  SELECT FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
+    JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id
+   ORDER BY v.channel_id, v.user_id FOR NO KEY UPDATE OF v) x)",
+                                         {INT8ARRAYOID, INT8ARRAYOID}};
+
+const pg::Statement lock_rows_of_channels = {R"(
+SELECT count(*) FROM (
+  SELECT FROM {s}.user_conversation_view v
+   WHERE v.channel_id = ANY ($1)
+   ORDER BY v.channel_id, v.user_id FOR NO KEY UPDATE) x)",
+                                             {INT8ARRAYOID}};
+
+/* Each counts the rows that should be stored and are not. */
+const pg::Statement update_cursors = {R"(
+WITH d AS MATERIALIZED (SELECT q.user_id, q.channel_id, {columns cursor} FROM ({conversation}) q),
+     u AS (
+       UPDATE {s}.user_conversation_view v SET {set cursor}, updated_at = $3 FROM d
+        WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs cursor})
+SELECT count(*) FROM d
+ WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
+                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id))",
+                                      {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                                      "{members_of_keys}",
+                                      true};
+
+const pg::Statement update_settings = {R"(
+WITH d AS MATERIALIZED (SELECT q.user_id, q.channel_id, {columns setting} FROM ({conversation}) q),
+     u AS (
+       UPDATE {s}.user_conversation_view v SET {set setting}, updated_at = $3 FROM d
+        WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs setting})
+SELECT count(*) FROM d
+ WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
+                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id))",
+                                       {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                                       "{members_of_keys}",
+                                       true};
+
+/* Writes even what is equal: a later delta of the same statement sees that the row was counted. */
+const pg::Statement update_counters = {R"(
+UPDATE {s}.user_conversation_view v SET {set cursor}, updated_at = $3
+  FROM (SELECT q.user_id, q.channel_id, {columns cursor} FROM ({conversation}) q) d
+ WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id)",
+                                       {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                                       "{members_of_keys}",
+                                       true};
+
+const pg::Statement update_groups = {R"(
+UPDATE {s}.user_conversation_view v SET {set group}, updated_at = $2
+  FROM (SELECT q.user_id, q.channel_id, {columns group} FROM ({conversation}) q
+         WHERE q.conversation_type = 'group') d
+ WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs group})",
+                                     {INT8ARRAYOID, INT8OID},
+                                     "{members_of_channels}",
+                                     true};
+
+const pg::Statement update_sender_names = {R"(
+UPDATE {s}.user_conversation_view v SET last_message_sender_name = d.name, updated_at = $2
+  FROM (SELECT cm.channel_id, {sender_name} AS name
+          FROM unnest($1::bigint[]) cm (channel_id) {last_message} {sender}) d
+ WHERE v.channel_id = d.channel_id
+   AND (ROW(v.last_message_sender_name)::record) *<> (ROW(d.name)::record))",
+                                           {INT8ARRAYOID, INT8OID},
+                                           nullptr,
+                                           true};
+
+const pg::Statement select_rows_of_friends = {R"(
+SELECT r.owner_user_id, r.channel_id
+  FROM unnest($1::bigint[], $2::bigint[]) k (user_id, friend_id)
+  JOIN {s}.conversation_reverse_index r ON r.peer_user_id = k.friend_id AND r.owner_user_id = k.user_id)",
+                                              {INT8ARRAYOID, INT8ARRAYOID}};
+
+/* Only by the row's own columns and the friendship: the peer's profile is not locked. */
+const pg::Statement update_remarks = {R"(
+UPDATE {s}.user_conversation_view v
+   SET remark_name = d.remark_name, is_starred = d.is_starred,
+       conversation_name = CASE WHEN d.remark_name <> '' THEN d.remark_name ELSE v.peer_nickname END,
+       updated_at = $3
+  FROM (SELECT k.user_id, k.channel_id, w.peer_user_id,
+               coalesce(f.remark_name, '') AS remark_name, coalesce(f.is_starred, false) AS is_starred
+          FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
+          JOIN {s}.user_conversation_view w ON w.user_id = k.user_id AND w.channel_id = k.channel_id
+          LEFT JOIN {s}.friendship f ON f.user_id = w.user_id AND f.friend_id = w.peer_user_id AND f.deleted_at = 0) d
+ WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND v.peer_user_id = d.peer_user_id
+   AND (ROW(v.remark_name, v.is_starred)::record) *<> (ROW(d.remark_name, d.is_starred)::record))",
+                                      {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                                      nullptr,
+                                      true};
+
+/*
+ * Rows whose peer is one of them, and, where nicknames changed ($2), whose last sender is one of
+ * them and has no name of his own in the group.
+ */
+const pg::Statement select_rows_of_profiles = {R"(
+SELECT r.owner_user_id, r.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.conversation_reverse_index r ON r.peer_user_id = u.id
+UNION
+SELECT v.user_id, v.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.channel_member cm ON cm.user_id = u.id AND cm.nickname = ''
+  JOIN {s}.channel c ON c.id = cm.channel_id
+  JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = u.id
+  JOIN {s}.user_conversation_view v ON v.channel_id = c.id
+ WHERE $2)",
+                                               {INT8ARRAYOID, BOOLOID}};
+
+/*
+ * Only by the row's own columns and the profiles that are locked: while this waits for a row, a
+ * message may change its sender, another rename its peer's name, a friendship its remark. The name
+ * in the group is guarded by the sender's profile.
+ */
+const pg::Statement update_profiles = {R"(
+UPDATE {s}.user_conversation_view v
+   SET peer_nickname = CASE WHEN d.is_peer THEN d.nickname ELSE v.peer_nickname END,
+       peer_avatar = CASE WHEN d.is_peer THEN d.avatar ELSE v.peer_avatar END,
+       peer_status = CASE WHEN d.is_peer THEN d.status ELSE v.peer_status END,
+       conversation_name = CASE WHEN d.is_peer AND v.remark_name = '' THEN d.nickname ELSE v.conversation_name END,
+       conversation_avatar = CASE WHEN d.is_peer THEN d.avatar ELSE v.conversation_avatar END,
+       conversation_info_ver = CASE WHEN d.is_peer THEN d.info_ver ELSE v.conversation_info_ver END,
+       last_message_sender_name = CASE WHEN v.last_message_sender_id = d.sender_id THEN d.sender_name
+                                       ELSE v.last_message_sender_name END,
+       updated_at = $4
+  FROM (SELECT w.user_id, w.channel_id, o.id IS NOT NULL AS is_peer, o.id AS peer_user_id,
+               coalesce(p.nickname, '') AS nickname, coalesce(p.avatar, '') AS avatar,
+               {status_of_peer} AS status, coalesce(p.info_ver, 1) AS info_ver,
+               s.user_id AS sender_id, coalesce(su.nickname, '') AS sender_name
+          FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
+          JOIN {s}.user_conversation_view w ON w.user_id = k.user_id AND w.channel_id = k.channel_id
+          LEFT JOIN unnest($3::bigint[]) o (id) ON o.id = w.peer_user_id
+          LEFT JOIN {s}.biz_user p ON p.id = o.id
+          LEFT JOIN unnest($3::bigint[]) so (id) ON so.id = w.last_message_sender_id
+          LEFT JOIN {s}.channel_member s ON s.channel_id = w.channel_id AND s.user_id = so.id AND s.nickname = ''
+          LEFT JOIN {s}.biz_user su ON su.id = s.user_id) d
+ WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id
+   AND (d.peer_user_id IS NULL OR v.peer_user_id = d.peer_user_id)
+   AND (d.is_peer
+        AND (ROW(v.peer_nickname, v.peer_avatar, v.peer_status, v.conversation_info_ver)::record)
+        *<> (ROW(d.nickname, d.avatar, d.status, d.info_ver)::record)
+     OR v.last_message_sender_id = d.sender_id
+        AND (ROW(v.last_message_sender_name)::record) *<> (ROW(d.sender_name)::record)))",
+                                       {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+                                       nullptr,
+                                       true};
+
+const pg::Statement update_owned = {R"(
+UPDATE {s}.channel c
+   SET channel_member_count = d.channel_member_count, last_message_at = d.last_message_at,
+       last_message_id = d.last_message_id
+  FROM ({owned}) d
+ WHERE c.id = d.id
+   AND (c.channel_member_count, c.last_message_at, c.last_message_id)
+    <> (d.channel_member_count, d.last_message_at, d.last_message_id))",
+                                    {INT8ARRAYOID},
+                                    "{channels_of_keys}",
+                                    true};
+
+Datum now() { return Int64GetDatum(pg::now_ms()); }
+
+void read_keys(const pg::Result &rows, ConversationKeys &keys)
+{
+    keys.users.reserve(rows.count);
+    keys.channels.reserve(rows.count);
+    for (uint64 i = 0; i < rows.count; i++)
+        keys.add(rows.int8(i, 0), rows.int8(i, 1));
+}
+
+/* A single row needs no order. */
+void lock_rows(Instance &instance, const ConversationKeys &keys)
+{
+    if (keys.users.size() > 1)
+        run(instance, lock_rows_of_keys,
+            {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
+}
+
+void refresh_columns(Instance &instance, const pg::Statement &statement,
+                     const ConversationKeys &keys)
+{
+    if (keys.empty())
+        return;
+    lock_rows(instance, keys);
+    pg::Result rows = run(instance, statement,
+                          {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
+    if (rows.int8(0, 0) == 0)
+        return;
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>(keys.channels);
+    pg::make_unique(channels);
+    lock_channels(instance, channels);
+    recompute_channels(instance, channels, "a conversation row was missing");
+}
+
+} // namespace
+
+ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &channels)
+{
+    ConversationKeys &keys = pg::make<ConversationKeys>();
+    if (!channels.empty())
+        read_keys(run(instance, select_keys_of_channels, {pg::int8_array(channels)}), keys);
+    return keys;
+}
+
+void lock_guards(Instance &instance, const ConversationKeys &keys,
+                 const pg::Vector<int64> &more_profiles)
+{
+    pg::Vector<int64> &owners = pg::make<pg::Vector<int64>>();
+    pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>(more_profiles);
+    if (!keys.empty()) {
+        pg::Result guards = run(instance, select_guards,
+                                {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
+        for (uint64 i = 0; i < guards.count; i++)
+            (guards.boolean(i, 0) ? owners : profiles).push_back(guards.int8(i, 1));
+    }
+    pg::make_unique(owners);
+    pg::make_unique(profiles);
+    lock_owners(instance, owners, false);
+    lock_profiles(instance, profiles, false);
+}
+
+void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,
+                           Changes &reverse, const pg::Vector<int64> *suspects)
+{
+    if (keys.empty())
+        return;
+    pg::Vector<int64> &none = pg::make<pg::Vector<int64>>();
+    pg::Result counts = run(instance, refresh,
+                            {pg::int8_array(keys.users), pg::int8_array(keys.channels), now(),
+                             pg::int8_array(suspects ? *suspects : none)});
+    view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
+    reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+}
+
+void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,
+                      Changes &reverse)
+{
+    const ConversationKeys &keys = keys_of_channels(instance, channels);
+    lock_guards(instance, keys, pg::make<pg::Vector<int64>>());
+    refresh_conversations(instance, keys, view, reverse);
+}
+
+void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, const char *detail)
+{
+    Changes view, reverse;
+    refresh_channels(instance, channels, view, reverse);
+    int64 owned = refresh_owned(instance, channels);
+    if (view.total() + reverse.total() + owned > 0)
+        note_incident(instance, Table::user_conversation_view, "channel_id", channels, detail);
+}
+
+void refresh_cursors(Instance &instance, const ConversationKeys &keys)
+{
+    refresh_columns(instance, update_cursors, keys);
+}
+
+void refresh_settings(Instance &instance, const ConversationKeys &keys)
+{
+    refresh_columns(instance, update_settings, keys);
+}
+
+void recount(Instance &instance, const ConversationKeys &keys)
+{
+    if (keys.empty())
+        return;
+    lock_rows(instance, keys);
+    run(instance, update_counters,
+        {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
+}
+
+void refresh_groups(Instance &instance, const pg::Vector<int64> &channels)
+{
+    if (channels.empty())
+        return;
+    Datum array = pg::int8_array(channels);
+    run(instance, lock_rows_of_channels, {array});
+    run(instance, update_groups, {array, now()});
+}
+
+void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels)
+{
+    if (channels.empty())
+        return;
+    Datum array = pg::int8_array(channels);
+    run(instance, lock_rows_of_channels, {array});
+    run(instance, update_sender_names, {array, now()});
+}
+
+void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
+                     const pg::Vector<int64> &friends)
+{
+    ConversationKeys &keys = pg::make<ConversationKeys>();
+    read_keys(run(instance, select_rows_of_friends,
+                  {pg::int8_array(users), pg::int8_array(friends)}),
+              keys);
+    if (keys.empty())
+        return;
+    lock_rows(instance, keys);
+    run(instance, update_remarks,
+        {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
+}
+
+void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed)
+{
+    ConversationKeys &keys = pg::make<ConversationKeys>();
+    read_keys(run(instance, select_rows_of_profiles,
+                  {pg::int8_array(users), BoolGetDatum(renamed)}),
+              keys);
+    if (keys.empty())
+        return;
+    lock_rows(instance, keys);
+    run(instance, update_profiles,
+        {pg::int8_array(keys.users), pg::int8_array(keys.channels), pg::int8_array(users), now()});
+}
+
+int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels)
+{
+    if (channels.empty())
+        return 0;
+    return static_cast<int64>(run(instance, update_owned, {pg::int8_array(channels)}).count);
+}
+
+} // namespace hermet

@@ -1,0 +1,92 @@
+/*
+ * The inbox, user_conversation_view, with its reverse index: refresh, and the delta paths that
+ * change one column group. Each says which keys its caller holds (see protocol.h); rows that it
+ * locks, it locks in order of (channel_id, user_id).
+ */
+#pragma once
+
+#include "read/protocol.h"
+
+namespace hermet {
+
+/* How many rows a repair or refresh wrote. */
+struct Changes {
+    int64 inserted = 0;
+    int64 updated = 0;
+    int64 deleted = 0;
+
+    void add(const Changes &other)
+    {
+        inserted += other.inserted;
+        updated += other.updated;
+        deleted += other.deleted;
+    }
+    int64 total() const { return inserted + updated + deleted; }
+};
+
+/* Keys of conversation rows, as two parallel columns. */
+struct ConversationKeys {
+    pg::Vector<int64> users;
+    pg::Vector<int64> channels;
+
+    void add(int64 user, int64 channel)
+    {
+        users.push_back(user);
+        channels.push_back(channel);
+    }
+    bool empty() const { return users.empty(); }
+};
+
+/* The keys of all members of channels, and of all rows that are stored for them. */
+ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &channels);
+
+/*
+ * Takes the owners and profiles that whole rows of these keys need, and `more_profiles`, shared.
+ * Needs the channels locked.
+ */
+void lock_guards(Instance &instance, const ConversationKeys &keys,
+                 const pg::Vector<int64> &more_profiles);
+
+/*
+ * Derives whole rows and writes what differs. Needs the channels and the guards locked. `suspects`,
+ * if given, are peers, parallel to the keys, whose reverse rows are looked at besides.
+ */
+void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,
+                           Changes &reverse, const pg::Vector<int64> *suspects = nullptr);
+
+/* Both for whole channels: for everything structural. Needs the channels locked. */
+void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,
+                      Changes &reverse);
+
+/*
+ * A stored row could not take a change: it was missing, or a counter would have gone below zero.
+ * Recomputes the channels' rows and notes the incident, if it was one. Needs the channels locked.
+ */
+void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, const char *detail);
+
+/* Cursor and counters, or settings, of some rows. Needs the channels shared. */
+void refresh_cursors(Instance &instance, const ConversationKeys &keys);
+void refresh_settings(Instance &instance, const ConversationKeys &keys);
+
+/* Counters of rows that a delta must not touch: always writes. Needs the channels locked. */
+void recount(Instance &instance, const ConversationKeys &keys);
+
+/* Name, picture and version of groups; the last sender's name. Need the channels locked, and for
+ * the latter the senders' profiles. */
+void refresh_groups(Instance &instance, const pg::Vector<int64> &channels);
+void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels);
+
+/* Remark names and stars of users towards friends. Needs the owners locked. */
+void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
+                     const pg::Vector<int64> &friends);
+
+/*
+ * All that conversation rows show of users; of last senders only if somebody was `renamed`. Needs
+ * their profiles locked.
+ */
+void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed);
+
+/* The columns of channel that hermet owns. Needs the channels locked. */
+int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels);
+
+} // namespace hermet

@@ -1,0 +1,446 @@
+/* The life of an instance: create, attach, upgrade, detach. All of it is plain DDL by the caller. */
+
+CREATE FUNCTION hermet.instances(OUT target name, OUT owner name) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT n.nspname, pg_get_userbyid(c.relowner)
+    FROM pg_trigger t
+    JOIN pg_class c ON c.oid = t.tgrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_proc f ON f.oid = t.tgfoid
+   WHERE NOT t.tgisinternal
+     AND f.pronamespace = 'hermet'::regnamespace
+     AND c.relname IN (SELECT table_name FROM hermet.catalog_tables())
+   ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION hermet.instances() IS 'the instances in this database, found by their triggers, and who owns their tables';
+
+CREATE FUNCTION hermet.resolve_target(target name) RETURNS name
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found name[] := ARRAY(SELECT DISTINCT i.target FROM hermet.instances() i ORDER BY 1);
+BEGIN
+  IF target IS NOT NULL THEN
+    IF target = ANY (found) THEN
+      RETURN target;
+    END IF;
+    RAISE EXCEPTION 'there is no hermet instance in schema "%"', target
+      USING ERRCODE = 'undefined_object',
+            DETAIL = CASE WHEN cardinality(found) = 0 THEN 'This database has no instance.'
+                          ELSE 'Instances: ' || array_to_string(found, ', ') || '.' END,
+            HINT = 'Make one with hermet.create_tables() or hermet.attach().';
+  END IF;
+  IF cardinality(found) = 1 THEN
+    RETURN found[1];
+  END IF;
+  IF cardinality(found) = 0 THEN
+    RAISE EXCEPTION 'this database has no hermet instance'
+      USING ERRCODE = 'undefined_object', HINT = 'Make one with hermet.create_tables() or hermet.attach().';
+  END IF;
+  RAISE EXCEPTION 'this database has several hermet instances'
+    USING ERRCODE = 'ambiguous_parameter',
+          DETAIL = 'Instances: ' || array_to_string(found, ', ') || '.',
+          HINT = 'Name one of them as the argument "target".';
+END
+$$;
+COMMENT ON FUNCTION hermet.resolve_target(name) IS
+    'the instance that "target" names; without a name the only one, else an error that lists them';
+
+CREATE FUNCTION hermet.type_sql(target name, type_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN type_name LIKE '%\_enum' THEN format('%I.%I', target, type_name)
+              WHEN type_name = 'int' THEN 'integer'
+              WHEN type_name = 'float8' THEN 'double precision'
+              ELSE replace(type_name, 'varchar', 'character varying') END
+$$;
+COMMENT ON FUNCTION hermet.type_sql(name, text) IS 'a type of the catalog as format_type() writes it';
+
+CREATE FUNCTION hermet.default_sql(default_value text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE default_value
+           WHEN 'now' THEN ' DEFAULT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+           WHEN 'identity' THEN ' GENERATED ALWAYS AS IDENTITY'
+           ELSE coalesce(' DEFAULT ' || default_value, '') END
+$$;
+COMMENT ON FUNCTION hermet.default_sql(text) IS 'a default of the catalog as a clause of CREATE TABLE, built-in functions only';
+
+/* What of the schema does not fit the catalog and cannot be made to fit by adding. */
+CREATE FUNCTION hermet.misfits(target name) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+  n bigint;
+BEGIN
+  FOR r IN
+    SELECT e.type_name, e.labels, t.typtype,
+           ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) AS found
+      FROM hermet.catalog_enums() e
+      JOIN pg_type t ON t.typname = e.type_name AND t.typnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+  LOOP
+    IF r.typtype <> 'e' OR r.found <> r.labels THEN
+      RETURN NEXT format('type %s is not an enum of (%s)', r.type_name, array_to_string(r.labels, ', '));
+    END IF;
+  END LOOP;
+
+  FOR r IN
+    SELECT t.side, t.table_name, t.key, c.oid, c.relkind, c.relpersistence, c.relowner
+      FROM hermet.catalog_tables() t
+      JOIN pg_class c ON c.relname = t.table_name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+  LOOP
+    IF r.relkind <> 'r' THEN
+      RETURN NEXT format('%s is not a plain table', r.table_name);
+      CONTINUE;
+    END IF;
+    IF r.relpersistence <> 'p' THEN
+      RETURN NEXT format('table %s is unlogged or temporary', r.table_name);
+    END IF;
+    RETURN QUERY
+      SELECT format('column %s.%s is %s, expected %s', r.table_name, k.column_name,
+                    format_type(a.atttypid, a.atttypmod), hermet.type_sql(target, k.type_name))
+        FROM hermet.catalog_columns() k
+        JOIN pg_attribute a ON a.attrelid = r.oid AND a.attname = k.column_name AND NOT a.attisdropped
+       WHERE k.table_name = r.table_name
+         AND format_type(a.atttypid, a.atttypmod) <> hermet.type_sql(target, k.type_name)
+       ORDER BY k.ordinal;
+    RETURN QUERY
+      SELECT format('column %s.%s has a nondeterministic collation', r.table_name, a.attname)
+        FROM hermet.catalog_columns() k
+        JOIN pg_attribute a ON a.attrelid = r.oid AND a.attname = k.column_name AND NOT a.attisdropped
+        JOIN pg_collation l ON l.oid = a.attcollation AND NOT l.collisdeterministic
+       WHERE k.table_name = r.table_name
+       ORDER BY k.ordinal;
+    IF r.side = 'read' THEN
+      RETURN QUERY
+        SELECT format('column %s.%s is not one of hermet''s and must have a default or allow NULL', r.table_name, a.attname)
+          FROM pg_attribute a
+         WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND NOT a.atthasdef
+           AND a.attname NOT IN (SELECT k.column_name FROM hermet.catalog_columns() k WHERE k.table_name = r.table_name);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.misfits(name) IS
+    'what of the existing types and tables of a schema contradicts the catalog, a line each';
+
+/* The rows that stand against a NOT NULL or a key that attach has to add. */
+CREATE FUNCTION hermet.misfit_rows(target name) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+  n bigint;
+BEGIN
+  FOR r IN
+    SELECT c.oid, k.table_name, k.column_name, k.default_value, k.nullable, a.attnum, a.attnotnull
+      FROM hermet.catalog_columns() k
+      JOIN pg_class c ON c.relname = k.table_name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+      LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = k.column_name AND NOT a.attisdropped
+     ORDER BY k.table_name, k.ordinal
+  LOOP
+    IF r.attnum IS NULL AND r.default_value IS NULL AND NOT r.nullable THEN
+      EXECUTE format('SELECT count(*) FROM (SELECT FROM %I.%I LIMIT 1) x', target, r.table_name) INTO n;
+      IF n > 0 THEN
+        RETURN NEXT format('column %s.%s is missing, has no default, and the table has rows', r.table_name, r.column_name);
+      END IF;
+    ELSIF r.attnum IS NOT NULL AND NOT r.attnotnull AND NOT r.nullable THEN
+      EXECUTE format('SELECT count(*) FROM %I.%I WHERE %I IS NULL', target, r.table_name, r.column_name) INTO n;
+      IF n > 0 THEN
+        RETURN NEXT format('column %s.%s is NULL in %s row(s)', r.table_name, r.column_name, n);
+      END IF;
+    END IF;
+  END LOOP;
+
+  FOR r IN
+    SELECT k.table_name, k.key, k.predicate FROM hermet.missing_keys(target) k
+  LOOP
+    CONTINUE WHEN EXISTS (SELECT FROM unnest(r.key) col
+                           WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                                              WHERE a.attrelid = format('%I.%I', target, r.table_name)::regclass
+                                                AND a.attname = col AND NOT a.attisdropped));
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %I.%I WHERE %s GROUP BY %s HAVING count(*) > 1) x',
+                   target, r.table_name, coalesce(r.predicate, 'true'),
+                   (SELECT string_agg(quote_ident(col), ', ') FROM unnest(r.key) col)) INTO n;
+    IF n > 0 THEN
+      RETURN NEXT format('%s value(s) of (%s) occur more than once in table %s', n, array_to_string(r.key, ', '), r.table_name);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.misfit_rows(name) IS 'rows of existing tables that contradict a NOT NULL or a key of the catalog, a line each';
+
+CREATE FUNCTION hermet.missing_keys(target name, OUT table_name text, OUT key text[], OUT predicate text, OUT is_primary boolean)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH wanted AS (
+    SELECT t.table_name, t.key, NULL AS predicate, true AS is_primary FROM hermet.catalog_tables() t
+    UNION ALL
+    SELECT i.table_name, i.key, i.predicate, false FROM hermet.catalog_indexes() i WHERE i.is_unique)
+  SELECT w.table_name, w.key, w.predicate, w.is_primary
+    FROM wanted w
+    JOIN pg_class c ON c.relname = w.table_name AND c.relkind = 'r'
+     AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+   WHERE NOT EXISTS (
+     SELECT FROM pg_index x
+      WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indexprs IS NULL
+        AND (x.indpred IS NULL) = (w.predicate IS NULL)
+        AND ARRAY(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]) WITH ORDINALITY u(attnum, o)
+                    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum ORDER BY u.o) = w.key)
+$$;
+COMMENT ON FUNCTION hermet.missing_keys(name) IS 'unique keys of the catalog that a schema''s existing tables do not have';
+
+/* Adds to a schema whatever of the catalog it lacks; changes nothing that is there. */
+CREATE FUNCTION hermet.complete_schema(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+  misfits text[] := ARRAY(SELECT hermet.misfits(target));
+BEGIN
+  IF misfits = '{}' THEN
+    misfits := ARRAY(SELECT hermet.misfit_rows(target));
+  END IF;
+  IF misfits <> '{}' THEN
+    RAISE EXCEPTION 'the tables in schema "%" do not fit', target
+      USING ERRCODE = 'datatype_mismatch', DETAIL = array_to_string(misfits, E'\n'),
+            HINT = 'Change what is listed and call the function again; tables of the read side may simply be dropped or renamed, they are derived anew.';
+  END IF;
+
+  FOR r IN SELECT e.* FROM hermet.catalog_enums() e
+            WHERE NOT EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+                               WHERE n.nspname = target AND t.typname = e.type_name)
+  LOOP
+    EXECUTE format('CREATE TYPE %I.%I AS ENUM (%s)', target, r.type_name,
+                   (SELECT string_agg(quote_literal(l), ', ') FROM unnest(r.labels) l));
+  END LOOP;
+
+  FOR r IN SELECT t.* FROM hermet.catalog_tables() t WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL
+  LOOP
+    EXECUTE format('CREATE TABLE %I.%I (%s)%s', target, r.table_name,
+      (SELECT string_agg(format('%I %s%s%s', k.column_name, hermet.type_sql(target, k.type_name),
+                                CASE WHEN k.nullable THEN '' ELSE ' NOT NULL' END, hermet.default_sql(k.default_value)),
+                         ', ' ORDER BY k.ordinal)
+         FROM hermet.catalog_columns() k WHERE k.table_name = r.table_name),
+      -- Room on each page, so that updates by messages stay on it (HOT).
+      CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)'
+                        WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END);
+    IF r.table_name = 'user_conversation_view' THEN
+      EXECUTE format('ALTER TABLE %I.user_conversation_view ADD CONSTRAINT user_conversation_view_peer_check CHECK ('
+                     '(conversation_type = ''single'') = (peer_user_id IS NOT NULL) AND '
+                     'num_nulls(peer_user_id, peer_nickname, peer_avatar, peer_status, remark_name) IN (0, 5))', target);
+    END IF;
+  END LOOP;
+
+  FOR r IN
+    SELECT k.*, a.attnum, a.atthasdef, a.attnotnull
+      FROM hermet.catalog_columns() k
+      LEFT JOIN pg_attribute a ON a.attrelid = format('%I.%I', target, k.table_name)::regclass
+                              AND a.attname = k.column_name AND NOT a.attisdropped
+     ORDER BY k.table_name, k.ordinal
+  LOOP
+    IF r.attnum IS NULL THEN
+      EXECUTE format('ALTER TABLE %I.%I ADD COLUMN %I %s%s%s', target, r.table_name, r.column_name,
+                     hermet.type_sql(target, r.type_name),
+                     CASE WHEN r.nullable THEN '' ELSE ' NOT NULL' END, hermet.default_sql(r.default_value));
+      CONTINUE;
+    END IF;
+    IF NOT r.attnotnull AND NOT r.nullable THEN
+      EXECUTE format('ALTER TABLE %I.%I ALTER COLUMN %I SET NOT NULL', target, r.table_name, r.column_name);
+    END IF;
+    IF NOT r.atthasdef AND r.default_value IS NOT NULL AND r.default_value <> 'identity' THEN
+      EXECUTE format('ALTER TABLE %I.%I ALTER COLUMN %I SET%s', target, r.table_name, r.column_name,
+                     hermet.default_sql(r.default_value));
+    END IF;
+  END LOOP;
+
+  FOR r IN SELECT k.* FROM hermet.missing_keys(target) k WHERE k.is_primary
+  LOOP
+    EXECUTE format('ALTER TABLE %I.%I ADD %s (%s)', target, r.table_name,
+      CASE WHEN EXISTS (SELECT FROM pg_index x WHERE x.indisprimary
+                           AND x.indrelid = format('%I.%I', target, r.table_name)::regclass)
+           THEN 'UNIQUE' ELSE 'PRIMARY KEY' END,
+      (SELECT string_agg(quote_ident(col), ', ' ORDER BY o) FROM unnest(r.key) WITH ORDINALITY u(col, o)));
+  END LOOP;
+
+  FOR r IN
+    SELECT i.* FROM hermet.catalog_indexes() i
+     WHERE CASE WHEN i.is_unique
+                THEN EXISTS (SELECT FROM hermet.missing_keys(target) k WHERE k.table_name = i.table_name AND k.key = i.key)
+                -- Any index that begins with the same columns serves as well.
+                ELSE NOT EXISTS (
+                  SELECT FROM pg_index x
+                   WHERE x.indrelid = format('%I.%I', target, i.table_name)::regclass AND x.indisvalid
+                     AND (x.indpred IS NULL) = (i.predicate IS NULL)
+                     AND ARRAY(SELECT a.attname::text FROM unnest(x.indkey[0:cardinality(i.key) - 1]) WITH ORDINALITY u(attnum, o)
+                                 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.attnum ORDER BY u.o) = i.key)
+           END
+  LOOP
+    EXECUTE format('CREATE %s INDEX %s ON %I.%I (%s)%s', CASE WHEN r.is_unique THEN 'UNIQUE' ELSE '' END,
+      CASE WHEN to_regclass(format('%I.%I', target, r.index_name)) IS NULL THEN quote_ident(r.index_name) ELSE '' END,
+      target, r.table_name,
+      (SELECT string_agg(quote_ident(col), ', ' ORDER BY o) FROM unnest(r.key) WITH ORDINALITY u(col, o)),
+      coalesce(' WHERE ' || r.predicate, ''));
+  END LOOP;
+
+  FOR r IN
+    SELECT t.trigger_name, t.table_name, t.definition FROM hermet.catalog_triggers() t
+     WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgname = t.trigger_name
+                          AND g.tgrelid = format('%I.%I', target, t.table_name)::regclass)
+  LOOP
+    EXECUTE format('CREATE TRIGGER %I ', r.trigger_name) || format(r.definition, target, r.table_name);
+  END LOOP;
+
+  FOR r IN
+    SELECT format('TABLE %I.%I', target, t.table_name) AS object, t.description
+      FROM hermet.catalog_tables() t
+     WHERE obj_description(format('%I.%I', target, t.table_name)::regclass, 'pg_class') IS NULL
+    UNION ALL
+    SELECT format('COLUMN %I.%I.%I', target, k.table_name, k.column_name), k.description
+      FROM hermet.catalog_columns() k
+      JOIN pg_attribute a ON a.attrelid = format('%I.%I', target, k.table_name)::regclass AND a.attname = k.column_name
+     WHERE col_description(a.attrelid, a.attnum) IS NULL
+  LOOP
+    EXECUTE format('COMMENT ON %s IS %L', r.object, r.description);
+  END LOOP;
+
+  EXECUTE format('DELETE FROM %I.hermet_instance', target);
+  EXECUTE format('INSERT INTO %I.hermet_instance (version) VALUES (%L)', target, hermet.version());
+END
+$$;
+COMMENT ON FUNCTION hermet.complete_schema(name) IS
+    'adds the types, tables, columns, keys, indexes, triggers and comments of the catalog that a schema lacks';
+
+CREATE FUNCTION hermet.version() RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hermet_version';
+COMMENT ON FUNCTION hermet.version() IS 'the version of the loaded library';
+
+CREATE FUNCTION hermet.require_owner(target name) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+BEGIN
+  SELECT c.relname, c.relowner INTO r
+    FROM hermet.catalog_tables() t
+    JOIN pg_class c ON c.relname = t.table_name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+   WHERE NOT pg_has_role(c.relowner, 'USAGE') LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'must be owner of table %', r.relname
+      USING ERRCODE = 'insufficient_privilege',
+            HINT = format('The instance in schema "%s" belongs to role "%s".', target, pg_get_userbyid(r.relowner));
+  END IF;
+  IF (SELECT count(DISTINCT c.relowner) > 1
+        FROM hermet.catalog_tables() t
+        JOIN pg_class c ON c.relname = t.table_name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)) THEN
+    RAISE EXCEPTION 'the tables in schema "%" have different owners', target
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Give all of them one owner: hermet acts with the owner''s rights.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.require_owner(name) IS 'an error unless the caller owns the tables of the instance, all of which have one owner';
+
+CREATE FUNCTION hermet.create_tables(target name DEFAULT current_schema(), channel_shards int DEFAULT 0, user_shards int DEFAULT 0)
+    RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  existing text;
+BEGIN
+  IF target IS NULL OR channel_shards IS NULL OR user_shards IS NULL THEN
+    RAISE EXCEPTION 'the arguments of hermet.create_tables() must not be NULL'
+      USING ERRCODE = 'null_value_not_allowed',
+            HINT = 'Name the schema; current_schema() is NULL where the search_path has no existing schema.';
+  END IF;
+  IF channel_shards <> 0 OR user_shards <> 0 THEN
+    RAISE EXCEPTION 'sharded instances are not supported yet'
+      USING ERRCODE = 'feature_not_supported', HINT = 'Leave channel_shards and user_shards at 0 for plain tables.';
+  END IF;
+  IF target LIKE 'pg\_%' OR target IN ('hermet', 'information_schema') THEN
+    RAISE EXCEPTION 'schema "%" cannot hold an instance', target
+      USING ERRCODE = 'invalid_schema_name', HINT = 'Choose a schema of your own.';
+  END IF;
+  SELECT string_agg(t.table_name, ', ') INTO existing
+    FROM hermet.catalog_tables() t
+   WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NOT NULL;
+  IF existing IS NOT NULL THEN
+    RAISE EXCEPTION 'schema "%" already has tables of an instance', target
+      USING ERRCODE = 'duplicate_table', DETAIL = format('Tables: %s.', existing),
+            HINT = 'Use hermet.attach() to take over tables that exist.';
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = target) THEN
+    EXECUTE format('CREATE SCHEMA %I', target);
+  END IF;
+  PERFORM hermet.complete_schema(target);
+END
+$$;
+COMMENT ON FUNCTION hermet.create_tables(name, int, int) IS
+    'makes an instance in a schema (created when missing): tables, read side and triggers, owned by the caller';
+
+CREATE FUNCTION hermet.attach(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF target IS NULL OR NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = target) THEN
+    RAISE EXCEPTION 'schema "%" does not exist', target USING ERRCODE = 'invalid_schema_name';
+  END IF;
+  IF EXISTS (SELECT FROM hermet.instances() i WHERE i.target = attach.target) THEN
+    RAISE EXCEPTION 'schema "%" already is a hermet instance', target
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'hermet.upgrade() completes it, hermet.detach() takes the triggers away.';
+  END IF;
+  IF NOT EXISTS (SELECT FROM hermet.catalog_tables() t
+                  WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NOT NULL) THEN
+    RAISE EXCEPTION 'schema "%" has no table of the write side', target
+      USING ERRCODE = 'undefined_table', HINT = 'Use hermet.create_tables() to make an instance anew.';
+  END IF;
+  PERFORM hermet.require_owner(target);
+  PERFORM hermet.complete_schema(target);
+  PERFORM hermet.repair(target);
+END
+$$;
+COMMENT ON FUNCTION hermet.attach(name) IS
+    'makes an instance of write-side tables that exist already: checks them, adds what is missing, fills the read side';
+
+CREATE FUNCTION hermet.detach(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+BEGIN
+  target := hermet.resolve_target(target);
+  PERFORM hermet.require_owner(target);
+  FOR r IN
+    SELECT t.tgname, c.relname
+      FROM pg_trigger t
+      JOIN pg_class c ON c.oid = t.tgrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_proc f ON f.oid = t.tgfoid
+     WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT t.tgisinternal
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %I.%I', r.tgname, target, r.relname);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.detach(name) IS 'takes hermet''s triggers away from an instance; all data stays';
+
+CREATE FUNCTION hermet.upgrade(target name DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+BEGIN
+  target := hermet.resolve_target(target);
+  PERFORM hermet.require_owner(target);
+  -- Triggers of ours that are not as the catalog says go, and are made anew.
+  FOR r IN
+    SELECT g.tgname, c.relname
+      FROM pg_trigger g
+      JOIN pg_class c ON c.oid = g.tgrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_proc f ON f.oid = g.tgfoid
+     WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal
+       AND (g.tgenabled <> 'O' OR NOT EXISTS (
+             SELECT FROM hermet.catalog_triggers() t
+              WHERE t.table_name = c.relname AND t.trigger_name = g.tgname
+                AND pg_get_triggerdef(g.oid) = format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name)))
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %I.%I', r.tgname, target, r.relname);
+  END LOOP;
+  PERFORM hermet.complete_schema(target);
+  PERFORM hermet.repair(target);
+END
+$$;
+COMMENT ON FUNCTION hermet.upgrade(name) IS
+    'brings an instance to the library''s version: adds what is missing, makes altered triggers anew, repairs the read side';

@@ -1,0 +1,119 @@
+/* Health: what could let the read side drift, or has. */
+
+CREATE FUNCTION hermet.health(target name DEFAULT NULL)
+    RETURNS TABLE (problem text, object text, detail text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  n bigint;
+  newest bigint;
+  found text;
+BEGIN
+  target := hermet.resolve_target(target);
+  PERFORM hermet.require_owner(target);
+
+  RETURN QUERY
+    SELECT 'table missing', format('%I.%I', target, t.table_name), 'hermet.upgrade() makes it anew'
+      FROM hermet.catalog_tables() t
+     WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL;
+  RETURN QUERY
+    SELECT 'column missing', format('%I.%I.%I', target, k.table_name, k.column_name), 'hermet.upgrade() adds it'
+      FROM hermet.catalog_columns() k
+      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, k.table_name))
+     WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attname = k.column_name AND NOT a.attisdropped);
+  RETURN QUERY
+    SELECT 'table altered', quote_ident(target), m FROM hermet.misfits(target) m;
+  RETURN QUERY
+    SELECT 'key missing', format('%I.%I', target, k.table_name), format('(%s) is not unique', array_to_string(k.key, ', '))
+      FROM hermet.missing_keys(target) k;
+
+  RETURN QUERY
+    SELECT CASE WHEN g.oid IS NULL THEN 'trigger missing'
+                WHEN g.tgenabled NOT IN ('O', 'A') THEN 'trigger disabled'
+                ELSE 'trigger altered' END,
+           format('%I.%I.%I', target, t.table_name, t.trigger_name),
+           CASE WHEN g.oid IS NULL THEN 'hermet.upgrade() makes it anew, and repairs'
+                WHEN g.tgenabled = 'R' THEN 'fires in replication only'
+                WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
+                ELSE pg_get_triggerdef(g.oid) END
+      FROM hermet.catalog_triggers() t
+      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+      LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
+     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
+        OR pg_get_triggerdef(g.oid) <> format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name);
+  RETURN QUERY
+    SELECT 'rule on a table', format('%I.%I', target, t.table_name), format('rule %I may turn writes elsewhere', r.rulename)
+      FROM hermet.catalog_tables() t
+      JOIN pg_rewrite r ON r.ev_class = to_regclass(format('%I.%I', target, t.table_name))
+     WHERE t.side <> 'state';
+
+  RETURN QUERY
+    SELECT 'direct writes allowed', format('%I.%I', target, t.table_name),
+           format('role %s has %s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                  string_agg(DISTINCT a.privilege_type, ', '))
+      FROM hermet.catalog_tables() t
+      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+     CROSS JOIN LATERAL (
+           SELECT x.grantee, x.privilege_type FROM aclexplode(c.relacl) x
+           UNION ALL
+           SELECT x.grantee, x.privilege_type FROM pg_attribute b, aclexplode(b.attacl) x WHERE b.attrelid = c.oid) a
+     WHERE t.side <> 'write' AND a.grantee <> c.relowner
+       AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+     GROUP BY t.table_name, a.grantee;
+
+  IF current_setting('session_replication_role') = 'replica' THEN
+    RETURN QUERY SELECT 'triggers switched off', 'this session', 'session_replication_role is replica';
+  END IF;
+  RETURN QUERY
+    SELECT 'triggers switched off',
+           concat_ws(' ', CASE WHEN s.setrole <> 0 THEN 'role ' || quote_ident(pg_get_userbyid(s.setrole)) END,
+                          CASE WHEN s.setdatabase <> 0 THEN 'database ' || quote_ident((SELECT datname FROM pg_database WHERE oid = s.setdatabase)) END),
+           'session_replication_role is set to replica'
+      FROM pg_db_role_setting s
+     WHERE 'session_replication_role=replica' = ANY (s.setconfig)
+       AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()));
+
+  IF to_regclass(format('%I.hermet_instance', target)) IS NOT NULL THEN
+    EXECUTE format('SELECT version FROM %I.hermet_instance', target) INTO found;
+    IF found IS DISTINCT FROM hermet.version() THEN
+      RETURN QUERY SELECT 'instance of another version', quote_ident(target),
+        format('made by %s, the library is %s: call hermet.upgrade()', coalesce(found, 'an unknown version'), hermet.version());
+    END IF;
+  END IF;
+  SELECT extversion INTO found FROM pg_extension WHERE extname = 'hermet';
+  IF found IS DISTINCT FROM hermet.version() THEN
+    RETURN QUERY SELECT 'extension of another version', 'hermet',
+      format('installed is %s, the library is %s: ALTER EXTENSION hermet UPDATE', found, hermet.version());
+  END IF;
+
+  IF to_regclass(format('%I.hermet_incident', target)) IS NOT NULL THEN
+    EXECUTE format('SELECT count(*), max(happened_at) FROM %I.hermet_incident', target) INTO n, newest;
+    IF n > 0 THEN
+      RETURN QUERY SELECT 'rows were recomputed', format('%I.hermet_incident', target),
+        format('%s time(s), last at %s: a stored row could not take a change; hermet.repair() mends the rest', n, to_timestamp(newest / 1000.0));
+    END IF;
+  END IF;
+  IF to_regclass(format('%I.hermet_check', target)) IS NOT NULL THEN
+    FOR found, n, newest IN
+      EXECUTE format('SELECT DISTINCT ON (table_name) table_name, problems, checked_at FROM %I.hermet_check ORDER BY table_name, id DESC', target)
+    LOOP
+      IF n > 0 THEN
+        RETURN QUERY SELECT 'last check found problems', format('%I.%I', target, found),
+          format('%s at %s: hermet.check_consistency() lists them, hermet.repair() mends them', n, to_timestamp(newest / 1000.0));
+      END IF;
+    END LOOP;
+  END IF;
+
+  RETURN QUERY
+    SELECT 'prepared transaction', x.gid,
+           format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)
+      FROM pg_prepared_xacts x
+     WHERE x.database = current_database() AND x.prepared < clock_timestamp() - interval '5 minutes'
+       AND EXISTS (SELECT FROM pg_locks l
+                    WHERE l.pid IS NULL AND l.locktype = 'relation' AND l.virtualtransaction = '-1/' || x.transaction::text
+                      AND l.relation IN (SELECT to_regclass(format('%I.%I', target, t.table_name)) FROM hermet.catalog_tables() t));
+END
+$$;
+COMMENT ON FUNCTION hermet.health(name) IS
+    'what could let the read side drift unseen, or has: triggers, rights, versions, incidents, the last check; none = healthy';

@@ -1,0 +1,144 @@
+/*
+ * channel_member: who joins, leaves, comes back, is removed, or has another name in a group.
+ */
+#include "pg/clock.h"
+#include "pg/function.h"
+#include "read/conversation.h"
+#include "write/firing.h"
+#include "write/single.h"
+#include "write/truncate.h"
+
+namespace hermet {
+
+namespace {
+
+enum {
+    c_id,
+    c_channel,
+    c_user,
+    c_nickname,
+    c_joined_at,
+    c_left_at,
+    c_created_at,
+    column_count
+};
+
+const pg::Column columns[column_count] = {
+    {"id", INT8OID},         {"channel_id", INT8OID}, {"user_id", INT8OID},
+    {"nickname", InvalidOid}, {"joined_at", INT8OID},  {"left_at", INT8OID},
+    {"created_at", INT8OID},
+};
+
+struct Members {
+    ConversationKeys rows;    /* whose conversation rows may change */
+    ConversationKeys names;   /* who has, or has no more, a name in a channel */
+    pg::Vector<int64> joined; /* channels that a row was added to */
+};
+
+bool collect(Firing &firing, Members &members)
+{
+    constexpr int row[] = {c_id, c_channel, c_user, c_joined_at, c_left_at, c_created_at};
+    constexpr int name[] = {c_channel, c_user, c_nickname};
+    constexpr int key[] = {c_channel, c_user};
+
+    AttrNumber at[column_count];
+    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
+    auto add = [&](ConversationKeys &keys) {
+        if (firing.has_old)
+            keys.add(firing.old_rows.int8(at[c_user]), firing.old_rows.int8(at[c_channel]));
+        if (firing.has_new)
+            keys.add(firing.new_rows.int8(at[c_user]), firing.new_rows.int8(at[c_channel]));
+    };
+    while (firing.next()) {
+        bool pair = firing.has_old && firing.has_new;
+        if (!pair || changed(firing, at, row))
+            add(members.rows);
+        if (!pair || changed(firing, at, name))
+            add(members.names);
+        if (firing.has_new && (!pair || changed(firing, at, key)))
+            members.joined.push_back(firing.new_rows.int8(at[c_channel]));
+    }
+    pg::make_unique(members.joined);
+    return !members.rows.empty() || !members.names.empty();
+}
+
+/* Groups whose last message is from one of these members: its sender's name is derived anew. */
+const pg::Statement select_spoken = {R"(
+SELECT DISTINCT c.id
+  FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
+  JOIN {s}.channel c ON c.id = k.channel_id
+  JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = k.user_id
+ ORDER BY 1)",
+                                     {INT8ARRAYOID, INT8ARRAYOID}};
+
+void apply(Firing &firing, Members &members)
+{
+    Instance &instance = *firing.instance;
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>(members.rows.channels);
+    channels.insert(channels.end(), members.names.channels.begin(), members.names.channels.end());
+    pg::make_unique(channels);
+    pg::Vector<ChannelState> &states = lock_channels(instance, channels);
+
+    require_two_members(instance, members.joined);
+    if (!members.rows.empty())
+        refresh_owned(instance, channels);
+
+    /* In a single channel one member's coming and going is the other's peer. */
+    pg::Vector<int64> &singles = pg::make<pg::Vector<int64>>();
+    for (const ChannelState &state : states)
+        if (state.single)
+            singles.push_back(state.id);
+    ConversationKeys &keys = pg::make<ConversationKeys>(keys_of_channels(instance, singles));
+    for (size_t i = 0; i < members.rows.users.size(); i++)
+        if (!std::binary_search(singles.begin(), singles.end(), members.rows.channels[i]))
+            keys.add(members.rows.users[i], members.rows.channels[i]);
+
+    Changes view, reverse;
+    lock_guards(instance, keys, members.names.users);
+    refresh_conversations(instance, keys, view, reverse);
+
+    if (members.names.empty())
+        return;
+    pg::Result spoken = run(instance, select_spoken,
+                            {pg::int8_array(members.names.users),
+                             pg::int8_array(members.names.channels)});
+    pg::Vector<int64> &renamed = pg::make<pg::Vector<int64>>();
+    for (uint64 i = 0; i < spoken.count; i++)
+        renamed.push_back(spoken.int8(i, 0));
+    refresh_sender_names(instance, renamed);
+}
+
+const Maintenance<Members> maintenance = {Table::channel_member, collect, apply,
+                                          refresh_after_truncate};
+
+} // namespace
+
+} // namespace hermet
+
+using namespace hermet;
+
+HERMET_TRIGGER(sync_channel_member) { return maintain(trigger, maintenance); }
+
+/* A member who comes back starts anew, unless the statement says when he joined. */
+HERMET_TRIGGER(complete_channel_member)
+{
+    pg::require_before_row(trigger);
+    AttrNumber at[column_count];
+    pg::find_columns(trigger->tg_relation, columns, column_count, at);
+    TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+    auto get = [&](HeapTuple row, int column) {
+        bool null;
+        return DatumGetInt64(heap_getattr(row, at[column], descriptor, &null));
+    };
+    HeapTuple old_row = trigger->tg_trigtuple;
+    HeapTuple new_row = trigger->tg_newtuple;
+    if (get(old_row, c_left_at) == 0 || get(new_row, c_left_at) != 0 ||
+        get(old_row, c_joined_at) != get(new_row, c_joined_at))
+        return PointerGetDatum(new_row);
+
+    int number = at[c_joined_at];
+    Datum value = Int64GetDatum(pg::now_ms());
+    bool null = false;
+    return PointerGetDatum(
+        heap_modify_tuple_by_cols(new_row, descriptor, 1, &number, &value, &null));
+}

@@ -1,0 +1,78 @@
+/*
+ * What all statement triggers of the write side have in common: one firing, from the protocol's
+ * checks through collecting what changed to the maintenance itself.
+ */
+#pragma once
+
+#include "instance/instance.h"
+#include "pg/trigger.h"
+
+namespace hermet {
+
+struct Firing {
+    TriggerData *trigger;
+    Instance *instance;  /* known in apply(), not in collect() */
+    bool truncate;
+    pg::Rows old_rows;
+    pg::Rows new_rows;
+    bool paired;         /* an UPDATE whose old and new rows come in the same order */
+    CommandId since;     /* the command that the statement ran as */
+
+    /* The next pair of an UPDATE, or the next row of either kind alone. */
+    bool next();
+    bool has_old = false;
+    bool has_new = false;
+
+private:
+    bool old_left_ = true;
+};
+
+/* What one table's trigger does. State is the table's own: what it collects. */
+template <class State> struct Maintenance {
+    Table table;
+    /* Reads the transition tables; false: nothing that the read side shows has changed. */
+    bool (*collect)(Firing &firing, State &state);
+    /* Brings the read side up to date: inside a session, relations and intention locked. */
+    void (*apply)(Firing &firing, State &state);
+    /* The same after TRUNCATE, with nothing collected. */
+    void (*truncate)(Firing &firing);
+};
+
+/* Opens the transition tables; false for a statement that changed nothing. */
+bool begin_firing(TriggerData *trigger, Table table, Firing &firing);
+void begin_maintenance(Firing &firing, pg::Session &session);
+
+template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
+{
+    Firing &firing = pg::make<Firing>();
+    if (!begin_firing(trigger, maintenance.table, firing))
+        return PointerGetDatum(nullptr);
+
+    State &state = pg::make<State>();
+    bool changed = firing.truncate || maintenance.collect(firing, state);
+    firing.old_rows.close();
+    firing.new_rows.close();
+    if (!changed)
+        return PointerGetDatum(nullptr);
+
+    pg::Session session;
+    begin_maintenance(firing, session);
+    if (firing.truncate)
+        maintenance.truncate(firing);
+    else
+        maintenance.apply(firing, state);
+    session.end();
+    return PointerGetDatum(nullptr);
+}
+
+/* Whether any of the columns differs between the old and the new row of a pair, byte for byte. */
+template <size_t n>
+bool changed(const Firing &firing, const AttrNumber *at, const int (&columns)[n])
+{
+    for (int column : columns)
+        if (!pg::same_image(firing.old_rows, firing.new_rows, at[column]))
+            return true;
+    return false;
+}
+
+} // namespace hermet

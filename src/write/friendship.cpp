@@ -1,0 +1,89 @@
+/*
+ * friendship: contacts, and what a user calls the peers of his single conversations.
+ */
+#include "pg/function.h"
+#include "read/contact.h"
+#include "write/firing.h"
+#include "write/truncate.h"
+
+namespace hermet {
+
+namespace {
+
+enum {
+    c_id,
+    c_user,
+    c_friend,
+    c_remark,
+    c_starred,
+    c_deleted_at,
+    c_source,
+    c_tags,
+    c_group,
+    c_blocked,
+    c_added_at,
+    c_created_at,
+    column_count
+};
+
+const pg::Column columns[column_count] = {
+    {"id", INT8OID},           {"user_id", INT8OID},     {"friend_id", INT8OID},
+    {"remark_name", InvalidOid}, {"is_starred", BOOLOID},  {"deleted_at", INT8OID},
+    {"source", InvalidOid},    {"tags", InvalidOid},     {"group_name", InvalidOid},
+    {"is_blocked", BOOLOID},   {"added_at", INT8OID},    {"created_at", INT8OID},
+};
+
+struct Friendships {
+    ContactKeys contacts;
+    ContactKeys remarks; /* those of them that single conversations may show */
+};
+
+bool collect(Firing &firing, Friendships &friendships)
+{
+    constexpr int contact[] = {c_id,     c_user, c_friend, c_remark,  c_starred,  c_deleted_at,
+                               c_source, c_tags, c_group,  c_blocked, c_added_at, c_created_at};
+    constexpr int remark[] = {c_user, c_friend, c_remark, c_starred, c_deleted_at};
+
+    AttrNumber at[column_count];
+    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
+    auto add = [&](ContactKeys &keys) {
+        if (firing.has_old)
+            keys.add(firing.old_rows.int8(at[c_user]), firing.old_rows.int8(at[c_friend]));
+        if (firing.has_new)
+            keys.add(firing.new_rows.int8(at[c_user]), firing.new_rows.int8(at[c_friend]));
+    };
+    while (firing.next()) {
+        bool pair = firing.has_old && firing.has_new;
+        if (pair && !changed(firing, at, contact))
+            continue;
+        add(friendships.contacts);
+        if (!pair || changed(firing, at, remark))
+            add(friendships.remarks);
+    }
+    return !friendships.contacts.empty();
+}
+
+void apply(Firing &firing, Friendships &friendships)
+{
+    Instance &instance = *firing.instance;
+    pg::Vector<int64> &owners = pg::make<pg::Vector<int64>>(friendships.contacts.users);
+    pg::Vector<int64> &friends = pg::make<pg::Vector<int64>>(friendships.contacts.contacts);
+    pg::make_unique(owners);
+    pg::make_unique(friends);
+    lock_owners(instance, owners, true);
+    lock_profiles(instance, friends, false);
+
+    Changes view, reverse;
+    if (!friendships.remarks.empty())
+        refresh_remarks(instance, friendships.remarks.users, friendships.remarks.contacts);
+    refresh_contacts(instance, friendships.contacts, view, reverse);
+}
+
+const Maintenance<Friendships> maintenance = {Table::friendship, collect, apply,
+                                              refresh_after_truncate};
+
+} // namespace
+
+} // namespace hermet
+
+HERMET_TRIGGER(sync_friendship) { return hermet::maintain(trigger, hermet::maintenance); }

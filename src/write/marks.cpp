@@ -1,0 +1,93 @@
+/*
+ * channel_read_record and conversation_setting: what concerns one member's row only. The column
+ * group is derived anew, under the channel's key, shared.
+ */
+#include "pg/function.h"
+#include "read/conversation.h"
+#include "write/firing.h"
+#include "write/truncate.h"
+
+namespace hermet {
+
+namespace {
+
+enum { c_user, c_channel, key_count };
+
+struct KeySet {
+    pg::Vector<std::pair<int64, int64>> pairs; /* channel, user: the order of row locks */
+};
+
+/* The keys of the rows whose `columns` changed; the first two columns are the key. */
+template <size_t n>
+bool collect_keys(Firing &firing, KeySet &keys, const pg::Column (&columns)[n])
+{
+    AttrNumber at[n];
+    pg::find_columns(firing.trigger->tg_relation, columns, n, at);
+    auto add = [&](const pg::Rows &row) {
+        keys.pairs.push_back({row.int8(at[c_channel]), row.int8(at[c_user])});
+    };
+    while (firing.next()) {
+        if (firing.has_old && firing.has_new) {
+            bool same = true;
+            for (size_t i = 0; i < n && same; i++)
+                same = pg::same_image(firing.old_rows, firing.new_rows, at[i]);
+            if (same)
+                continue;
+        }
+        if (firing.has_old)
+            add(firing.old_rows);
+        if (firing.has_new)
+            add(firing.new_rows);
+    }
+    pg::make_unique(keys.pairs);
+    return !keys.pairs.empty();
+}
+
+/* Shares the channels of the keys and gives the keys as columns. */
+ConversationKeys &share(Instance &instance, const KeySet &set)
+{
+    ConversationKeys &keys = pg::make<ConversationKeys>();
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
+    for (const std::pair<int64, int64> &pair : set.pairs) {
+        keys.add(pair.second, pair.first);
+        if (channels.empty() || channels.back() != pair.first)
+            channels.push_back(pair.first);
+    }
+    share_channels(instance, channels);
+    return keys;
+}
+
+const pg::Column read_record_columns[] = {
+    {"user_id", INT8OID}, {"channel_id", INT8OID}, {"last_read_message_id", INT8OID}};
+
+const pg::Column setting_columns[] = {
+    {"user_id", INT8OID},  {"channel_id", INT8OID}, {"is_muted", BOOLOID},
+    {"is_pinned", BOOLOID}, {"is_hidden", BOOLOID}, {"closed_at", INT8OID},
+    {"marked_unread", BOOLOID}};
+
+const Maintenance<KeySet> read_records = {
+    Table::channel_read_record,
+    [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, read_record_columns); },
+    [](Firing &firing, KeySet &keys) {
+        refresh_cursors(*firing.instance, share(*firing.instance, keys));
+    },
+    refresh_after_truncate};
+
+const Maintenance<KeySet> settings = {
+    Table::conversation_setting,
+    [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, setting_columns); },
+    [](Firing &firing, KeySet &keys) {
+        refresh_settings(*firing.instance, share(*firing.instance, keys));
+    },
+    refresh_after_truncate};
+
+} // namespace
+
+} // namespace hermet
+
+HERMET_TRIGGER(sync_channel_read_record)
+{
+    return hermet::maintain(trigger, hermet::read_records);
+}
+
+HERMET_TRIGGER(sync_conversation_setting) { return hermet::maintain(trigger, hermet::settings); }
