@@ -173,8 +173,9 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight)
 {
     Assert(values.size() == statement.types.size());
-    SPIPlanPtr plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
-    return pg::execute(plan, statement, values.begin(), sight);
+    /* A copy: while the statement runs, a trigger's own maintenance may add plans. */
+    pg::Plan plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
+    return pg::execute(plan, values.begin(), sight);
 }
 
 char *expand(const Instance &instance, const char *text, const char *scope)

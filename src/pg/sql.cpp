@@ -38,21 +38,42 @@ void append_expanded(StringInfo out, const char *text, const char *schema, const
     appendStringInfoString(out, text);
 }
 
-/* Counts for as long as the statement runs, errors included: a savepoint may catch them. */
-int execute_counted(SPIPlanPtr plan, Datum *values, Snapshot snapshot, Snapshot crosscheck,
-                    bool read_only, bool own_write)
+/*
+ * An error's context would show the whole statement, a page of SQL. What was above it, a function
+ * of the application for instance, stays.
+ */
+void shorten_context(ErrorData *error, const char *sql)
 {
+    const char *at = error->context ? strstr(error->context, sql) : nullptr;
+    if (at)
+        error->context = psprintf("%.*smaintenance by hermet%s",
+                                  static_cast<int>(at - error->context), error->context,
+                                  at + strlen(sql));
+}
+
+/* The depth counts for as long as the statement runs, errors included: a savepoint may catch them. */
+int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snapshot crosscheck,
+                 bool read_only, bool own_write)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    int depth = own_write_depth;
     int result = 0;
-    if (!own_write)
-        return SPI_execute_snapshot(plan, values, nullptr, snapshot, crosscheck, read_only, true, 0);
-    own_write_depth++;
+
     PG_TRY();
     {
-        result = SPI_execute_snapshot(plan, values, nullptr, snapshot, crosscheck, read_only, true, 0);
+        own_write_depth = depth + own_write;
+        result = SPI_execute_snapshot(plan.plan, const_cast<Datum *>(values), nullptr, snapshot,
+                                      crosscheck, read_only, true, 0);
+        own_write_depth = depth;
     }
-    PG_FINALLY();
+    PG_CATCH();
     {
-        own_write_depth--;
+        own_write_depth = depth;
+        MemoryContextSwitchTo(caller);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        shorten_context(error, plan.sql);
+        ReThrowError(error);
     }
     PG_END_TRY();
     return result;
@@ -68,11 +89,11 @@ char *expand(const char *text, const char *schema, const char *scope, Fragment f
     return out.data;
 }
 
-SPIPlanPtr Plans::get(const Statement &statement, const char *schema, Fragment fragment)
+const Plan &Plans::get(const Statement &statement, const char *schema, Fragment fragment)
 {
     for (int i = 0; i < count_; i++)
         if (entries_[i].statement == &statement)
-            return entries_[i].plan;
+            return entries_[i];
 
     char *sql = expand(statement.text, schema, statement.scope, fragment);
     SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
@@ -81,8 +102,8 @@ SPIPlanPtr Plans::get(const Statement &statement, const char *schema, Fragment f
         elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
     if (count_ == capacity_) {
         int capacity = Max(capacity_ * 2, 16);
-        Entry *grown = static_cast<Entry *>(
-            MemoryContextAlloc(TopMemoryContext, capacity * sizeof(Entry)));
+        Plan *grown =
+            static_cast<Plan *>(MemoryContextAlloc(TopMemoryContext, capacity * sizeof(Plan)));
         for (int i = 0; i < count_; i++)
             grown[i] = entries_[i];
         if (entries_)
@@ -90,16 +111,18 @@ SPIPlanPtr Plans::get(const Statement &statement, const char *schema, Fragment f
         entries_ = grown;
         capacity_ = capacity;
     }
+    char *kept = MemoryContextStrdup(TopMemoryContext, sql);
     SPI_keepplan(plan);
-    entries_[count_++] = {&statement, plan};
-    pfree(sql);
-    return plan;
+    entries_[count_] = {&statement, plan, kept};
+    return entries_[count_++];
 }
 
 void Plans::clear()
 {
-    for (int i = 0; i < count_; i++)
+    for (int i = 0; i < count_; i++) {
         SPI_freeplan(entries_[i].plan);
+        pfree(entries_[i].sql);
+    }
     if (entries_)
         pfree(entries_);
     entries_ = nullptr;
@@ -120,7 +143,7 @@ Datum Result::value(uint64 row, int column) const
     return null ? Datum(0) : value;
 }
 
-Result execute(SPIPlanPtr plan, const Statement &statement, const Datum *values, Sight sight)
+Result execute(const Plan &plan, const Datum *values, Sight sight)
 {
     Snapshot snapshot = InvalidSnapshot;
     Snapshot crosscheck = InvalidSnapshot;
@@ -131,8 +154,8 @@ Result execute(SPIPlanPtr plan, const Statement &statement, const Datum *values,
         snapshot = GetLatestSnapshot();
         crosscheck = GetTransactionSnapshot();
     }
-    int result = execute_counted(plan, const_cast<Datum *>(values), snapshot, crosscheck, read_only,
-                                 statement.own_write);
+    int result = execute_plan(plan, values, snapshot, crosscheck, read_only,
+                              plan.statement->own_write);
     if (result < 0)
         elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
     return {SPI_tuptable, SPI_processed};

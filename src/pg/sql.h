@@ -30,18 +30,21 @@ using Fragment = const char *(*)(const char *name, size_t length);
  */
 char *expand(const char *text, const char *schema, const char *scope, Fragment fragment);
 
+/* A prepared statement. */
+struct Plan {
+    const Statement *statement;
+    SPIPlanPtr plan;
+    char *sql;
+};
+
 /* Prepared statements of one instance, made when first needed and kept for the session. */
 class Plans {
 public:
-    SPIPlanPtr get(const Statement &statement, const char *schema, Fragment fragment);
+    const Plan &get(const Statement &statement, const char *schema, Fragment fragment);
     void clear();
 
 private:
-    struct Entry {
-        const Statement *statement;
-        SPIPlanPtr plan;
-    };
-    Entry *entries_ = nullptr;
+    Plan *entries_ = nullptr;
     int count_ = 0;
     int capacity_ = 0;
 };
@@ -69,7 +72,7 @@ enum class Sight {
     caller,
 };
 
-Result execute(SPIPlanPtr plan, const Statement &statement, const Datum *values, Sight sight);
+Result execute(const Plan &plan, const Datum *values, Sight sight);
 
 /* The values of a text that runs once; nulls[i] is 'n' where $i+1 is NULL. */
 struct Parameters {
