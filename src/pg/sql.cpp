@@ -265,13 +265,22 @@ void set_sequence(Oid sequence, int64 value)
     SetUserIdAndSecContext(user, security);
 }
 
-Datum int8_array(const Vector<int64> &items)
+Datum int8_array(const Vector<int64> &items) { return int8_array(items, 0, items.size()); }
+
+Datum int8_array(const Vector<int64> &items, size_t from, size_t to)
 {
-    Datum *values = static_cast<Datum *>(palloc(Max(items.size(), 1) * sizeof(Datum)));
-    for (size_t i = 0; i < items.size(); i++)
-        values[i] = Int64GetDatum(items[i]);
-    return PointerGetDatum(
-        construct_array(values, static_cast<int>(items.size()), INT8OID, 8, true, TYPALIGN_DOUBLE));
+    int count = static_cast<int>(to - from);
+    if (count == 0)
+        return PointerGetDatum(construct_empty_array(INT8OID));
+    size_t size = ARR_OVERHEAD_NONULLS(1) + count * sizeof(int64);
+    ArrayType *array = static_cast<ArrayType *>(palloc0(size));
+    SET_VARSIZE(array, size);
+    array->ndim = 1;
+    array->elemtype = INT8OID;
+    ARR_DIMS(array)[0] = count;
+    ARR_LBOUND(array)[0] = 1;
+    memcpy(ARR_DATA_PTR(array), items.data() + from, count * sizeof(int64));
+    return PointerGetDatum(array);
 }
 
 } // namespace hermet::pg

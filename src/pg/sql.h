@@ -110,6 +110,8 @@ struct Session {
 /* setval() with the rights of the sequence's owner. */
 void set_sequence(Oid sequence, int64 value);
 
+/* bigint[] of items, or of items[from..to-1]. */
 Datum int8_array(const Vector<int64> &items);
+Datum int8_array(const Vector<int64> &items, size_t from, size_t to);
 
 } // namespace hermet::pg

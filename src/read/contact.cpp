@@ -68,13 +68,15 @@ ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users
 
 void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse)
 {
-    if (keys.empty())
-        return;
-    pg::Result counts = run(instance, refresh,
-                            {pg::int8_array(keys.users), pg::int8_array(keys.contacts),
-                             Int64GetDatum(pg::now_ms())});
-    view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
-    reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+    for (size_t at = 0; at < keys.users.size(); at += batch_size) {
+        size_t end = Min(at + batch_size, keys.users.size());
+        pg::Result counts = run(instance, refresh,
+                                {pg::int8_array(keys.users, at, end),
+                                 pg::int8_array(keys.contacts, at, end),
+                                 Int64GetDatum(pg::now_ms())});
+        view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
+        reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+    }
 }
 
 } // namespace hermet

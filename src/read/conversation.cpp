@@ -293,10 +293,14 @@ ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &
 }
 
 void lock_guards(Instance &instance, const ConversationKeys &keys,
-                 const pg::Vector<int64> &more_profiles)
+                 const pg::Vector<int64> *more_profiles)
 {
+    if (holds_all_keys(instance, keys.users.size()))
+        return;
     pg::Vector<int64> &owners = pg::make<pg::Vector<int64>>();
-    pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>(more_profiles);
+    pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>();
+    if (more_profiles)
+        profiles.insert(profiles.end(), more_profiles->begin(), more_profiles->end());
     if (!keys.empty()) {
         pg::Result guards = run(instance, select_guards,
                                 {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
@@ -312,21 +316,22 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
 void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,
                            Changes &reverse, const pg::Vector<int64> *suspects)
 {
-    if (keys.empty())
-        return;
-    pg::Vector<int64> &none = pg::make<pg::Vector<int64>>();
-    pg::Result counts = run(instance, refresh,
-                            {pg::int8_array(keys.users), pg::int8_array(keys.channels), now(),
-                             pg::int8_array(suspects ? *suspects : none)});
-    view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
-    reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+    for (size_t at = 0; at < keys.users.size(); at += batch_size) {
+        size_t end = Min(at + batch_size, keys.users.size());
+        pg::Result counts =
+            run(instance, refresh,
+                {pg::int8_array(keys.users, at, end), pg::int8_array(keys.channels, at, end), now(),
+                 suspects ? pg::int8_array(*suspects, at, end) : pg::int8_array(keys.users, 0, 0)});
+        view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
+        reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+    }
 }
 
 void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,
                       Changes &reverse)
 {
     const ConversationKeys &keys = keys_of_channels(instance, channels);
-    lock_guards(instance, keys, pg::make<pg::Vector<int64>>());
+    lock_guards(instance, keys);
     refresh_conversations(instance, keys, view, reverse);
 }
 

@@ -9,6 +9,9 @@
 
 namespace hermet {
 
+/* So many rows are derived by one statement: bounds what it keeps in memory. */
+constexpr size_t batch_size = 10000;
+
 /* How many rows a repair or refresh wrote. */
 struct Changes {
     int64 inserted = 0;
@@ -45,7 +48,7 @@ ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &
  * Needs the channels locked.
  */
 void lock_guards(Instance &instance, const ConversationKeys &keys,
-                 const pg::Vector<int64> &more_profiles);
+                 const pg::Vector<int64> *more_profiles = nullptr);
 
 /*
  * Derives whole rows and writes what differs. Needs the channels and the guards locked. `suspects`,

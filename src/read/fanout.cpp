@@ -284,7 +284,7 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
     pg::Vector<ChannelState> &states = lock_channels(instance, channels);
     if (states.empty())
         return; /* no channel row, no conversation: derived when the channel comes */
-    std::stable_sort(deltas.begin(), deltas.end(), [](const MessageDelta &a, const MessageDelta &b) {
+    std::sort(deltas.begin(), deltas.end(), [](const MessageDelta &a, const MessageDelta &b) {
         return a.channel < b.channel;
     });
 

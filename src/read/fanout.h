@@ -9,17 +9,20 @@
 
 namespace hermet {
 
-/* A version of a message that a statement added (sign 1) or took away (sign -1). */
+/*
+ * A version of a message that a statement added (sign 1) or took away (sign -1). A statement may
+ * have a million of them: 48 bytes each.
+ */
 struct MessageDelta {
     int64 channel;
     int64 id;
     int64 sender;
     int64 sent_at;
-    int32 sign;
+    int64 *mentioned; /* distinct users, sorted */
+    int32 mentions;   /* how many */
+    int8 sign;
     bool countable; /* not recalled, not a system message */
     bool mention_all;
-    int32 mentions; /* distinct users mentioned, at `mentioned` */
-    int64 *mentioned;
 };
 
 /*

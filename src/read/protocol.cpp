@@ -26,14 +26,17 @@ const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE 
 void lock_keys(Instance &instance, pg::LockClass lock_class, const pg::Vector<int64> &ids,
                bool exclusive, pg::Vector<LOCKTAG> *taken = nullptr)
 {
-    if (ids.empty() || pg::holds_instance(instance.schema))
-        return;
-    if (ids.size() > many_keys && pg::try_lock_instance(instance.schema))
-        return;
-    pg::lock_keys(instance.schema, lock_class, ids, exclusive, taken);
+    if (!ids.empty() && !holds_all_keys(instance, ids.size()))
+        pg::lock_keys(instance.schema, lock_class, ids, exclusive, taken);
 }
 
 } // namespace
+
+bool holds_all_keys(Instance &instance, size_t keys)
+{
+    return pg::holds_instance(instance.schema) ||
+           (keys > many_keys && pg::try_lock_instance(instance.schema));
+}
 
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids)
 {

@@ -47,6 +47,9 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
 /* Keys of channels, shared: for what concerns one member only. */
 void share_channels(Instance &instance, const pg::Vector<int64> &ids);
 
+/* Whether this transaction has, or for so many keys gets without waiting, the whole instance. */
+bool holds_all_keys(Instance &instance, size_t keys);
+
 /* Keys of owners and profiles; ids need not be sorted or unique. */
 void lock_owners(Instance &instance, const pg::Vector<int64> &ids, bool exclusive);
 void lock_profiles(Instance &instance, const pg::Vector<int64> &ids, bool exclusive);

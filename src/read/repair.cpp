@@ -7,9 +7,6 @@ namespace hermet {
 
 namespace {
 
-/* So many rows are derived by one statement: bounds what it keeps in memory. */
-constexpr size_t batch_size = 10000;
-
 const Derived &derived(const char *table)
 {
     const Derived *found = find_derived(table);
@@ -44,18 +41,10 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
     pg::make_unique(channels);
 
     lock_channels(instance, channels);
-    lock_guards(instance, keys, pg::make<pg::Vector<int64>>());
+    lock_guards(instance, keys);
     repaired.channels.updated += refresh_owned(instance, channels);
-    for (size_t at = 0; at < keys.users.size(); at += batch_size) {
-        size_t end = Min(at + batch_size, keys.users.size());
-        ConversationKeys &batch = pg::make<ConversationKeys>();
-        batch.users.assign(keys.users.begin() + at, keys.users.begin() + end);
-        batch.channels.assign(keys.channels.begin() + at, keys.channels.begin() + end);
-        pg::Vector<int64> &peers = pg::make<pg::Vector<int64>>();
-        peers.assign(suspects.begin() + at, suspects.begin() + end);
-        refresh_conversations(instance, batch, repaired.conversations,
-                              repaired.conversation_reverse, &peers);
-    }
+    refresh_conversations(instance, keys, repaired.conversations, repaired.conversation_reverse,
+                          &suspects);
 }
 
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)
@@ -79,12 +68,10 @@ void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaire
     pg::make_unique(profiles);
     lock_owners(instance, owners, true);
     lock_profiles(instance, profiles, false);
-    for (size_t at = 0; at < pairs.size(); at += batch_size) {
-        ContactKeys &batch = pg::make<ContactKeys>();
-        for (size_t i = at; i < Min(at + batch_size, pairs.size()); i++)
-            batch.add(pairs[i].first, pairs[i].second);
-        refresh_contacts(instance, batch, repaired.contacts, repaired.contact_reverse);
-    }
+    ContactKeys &keys = pg::make<ContactKeys>();
+    for (const std::pair<int64, int64> &pair : pairs)
+        keys.add(pair.first, pair.second);
+    refresh_contacts(instance, keys, repaired.contacts, repaired.contact_reverse);
 }
 
 Repaired repair_all(Instance &instance)

@@ -94,7 +94,7 @@ void apply(Firing &firing, Members &members)
             keys.add(members.rows.users[i], members.rows.channels[i]);
 
     Changes view, reverse;
-    lock_guards(instance, keys, members.names.users);
+    lock_guards(instance, keys, &members.names.users);
     refresh_conversations(instance, keys, view, reverse);
 
     if (members.names.empty())

@@ -56,7 +56,7 @@ void read_mentions(Datum array_value, MessageDelta &delta)
     pfree(nulls);
 }
 
-void add(Messages &messages, const pg::Rows &row, const AttrNumber *at, int32 sign)
+void add(Messages &messages, const pg::Rows &row, const AttrNumber *at, int8 sign)
 {
     MessageDelta delta = {};
     delta.channel = row.int8(at[c_channel]);
