@@ -79,9 +79,10 @@ lint:
 	@test/install-deps build lint
 	@test/lint
 
-#: make dist                 hermet-VERSION.zip for PGXN, from the last commit
+#: make dist                 build/hermet-VERSION.zip for PGXN, from the last commit
 dist:
-	git archive --format=zip --prefix=hermet-$(EXTVERSION)/ -o hermet-$(EXTVERSION).zip HEAD
+	@mkdir -p build
+	git archive --format=zip --prefix=hermet-$(EXTVERSION)/ -o build/hermet-$(EXTVERSION).zip HEAD
 
 else
 

@@ -78,10 +78,13 @@ void lock_instance_intention(Oid schema)
     LockAcquire(&tag, intention_mode, false, false);
 }
 
-bool try_lock_instance(Oid schema)
+bool try_lock_instance(Oid schema, Vector<LOCKTAG> *taken)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);
-    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+    LockAcquireResult result = LockAcquire(&tag, ExclusiveLock, false, true);
+    if (result == LOCKACQUIRE_OK && taken)
+        taken->push_back(tag);
+    return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool holds_instance(Oid schema)

@@ -30,7 +30,7 @@ void unlock_keys(const Vector<LOCKTAG> &taken, bool exclusive);
  * statement with very many keys can have it instead of them: it is asked for without waiting.
  */
 void lock_instance_intention(Oid schema);
-bool try_lock_instance(Oid schema);
+bool try_lock_instance(Oid schema, Vector<LOCKTAG> *taken = nullptr);
 bool holds_instance(Oid schema);
 
 /* One session at a time, for the time between acquire() and release(). */

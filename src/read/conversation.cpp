@@ -337,11 +337,12 @@ void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Cha
 
 void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, const char *detail)
 {
+    if (channels.empty())
+        return;
     Changes view, reverse;
     refresh_channels(instance, channels, view, reverse);
-    /* The columns of channel may only be waiting for another trigger of the same statement. */
-    refresh_owned(instance, channels);
-    if (view.total() + reverse.total() > 0)
+    int64 owned = refresh_owned(instance, channels);
+    if (view.total() + reverse.total() + owned > 0)
         note_incident(instance, Table::user_conversation_view, "channel_id", channels, detail);
 }
 

@@ -31,6 +31,10 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
                                             nullptr,
                                             true};
 
+const pg::Statement select_member_versions = {R"(
+SELECT cm.channel_id, cm.xmin, cm.cmin FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1))",
+                                              {INT8ARRAYOID}};
+
 /* The columns of a conversation row that a message may touch, as the row's arrays are indexed. */
 enum ViewColumn {
     c_user_id,
@@ -276,6 +280,40 @@ pg::Vector<LastMessage> &read_last_messages(Instance &instance,
     }
 }
 
+bool written_since(TransactionId by, CommandId in, CommandId since)
+{
+    return TransactionIdIsCurrentTransactionId(by) && in >= since;
+}
+
+/*
+ * Channels with a row too few or too many. Where the very statement changed the channel or its
+ * members as well, their triggers may be still to come: that is no incident.
+ */
+void mend(Instance &instance, const pg::Vector<ChannelState> &states,
+          const pg::Vector<int64> &channels, CommandId since)
+{
+    pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
+    for (const ChannelState &state : states)
+        if (written_since(state.written_by, state.written_in, since))
+            unfinished.push_back(state.id);
+    pg::Result members = run(instance, select_member_versions, {pg::int8_array(channels)});
+    for (uint64 i = 0; i < members.count; i++)
+        if (written_since(DatumGetTransactionId(members.value(i, 1)),
+                          DatumGetCommandId(members.value(i, 2)), since))
+            unfinished.push_back(members.int8(i, 0));
+    pg::make_unique(unfinished);
+
+    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
+    pg::Vector<int64> &pending = pg::make<pg::Vector<int64>>();
+    for (int64 channel : channels)
+        (std::binary_search(unfinished.begin(), unfinished.end(), channel) ? pending : drifted)
+            .push_back(channel);
+
+    Changes view, reverse;
+    refresh_channels(instance, pending, view, reverse);
+    recompute_channels(instance, drifted, "a message found a conversation row too few or too many");
+}
+
 } // namespace
 
 void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
@@ -347,7 +385,7 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
                       "a counter would have gone below zero");
     }
     if (!short_of_rows.empty())
-        recompute_channels(instance, short_of_rows, "a message found a conversation row too few or too many");
+        mend(instance, states, short_of_rows, since);
 }
 
 } // namespace hermet

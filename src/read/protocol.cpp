@@ -13,7 +13,7 @@ namespace {
 constexpr size_t many_keys = 1000;
 
 const pg::Statement lock_channel_rows = {R"(
-SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_member_count, c.last_message_id
+SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_member_count, c.xmin, c.cmin
   FROM {s}.channel c
  WHERE c.id = ANY ($1)
  ORDER BY c.id
@@ -26,16 +26,16 @@ const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE 
 void lock_keys(Instance &instance, pg::LockClass lock_class, const pg::Vector<int64> &ids,
                bool exclusive, pg::Vector<LOCKTAG> *taken = nullptr)
 {
-    if (!ids.empty() && !holds_all_keys(instance, ids.size()))
+    if (!ids.empty() && !holds_all_keys(instance, ids.size(), taken))
         pg::lock_keys(instance.schema, lock_class, ids, exclusive, taken);
 }
 
 } // namespace
 
-bool holds_all_keys(Instance &instance, size_t keys)
+bool holds_all_keys(Instance &instance, size_t keys, pg::Vector<LOCKTAG> *taken)
 {
     return pg::holds_instance(instance.schema) ||
-           (keys > many_keys && pg::try_lock_instance(instance.schema));
+           (keys > many_keys && pg::try_lock_instance(instance.schema, taken));
 }
 
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids)
@@ -51,10 +51,11 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
         lock_keys(instance, pg::LockClass::channel, ids, true, &taken);
 
         /*
-         * A channel that came into being while its key was awaited has a tuple that is not locked.
-         * Nothing was read under the new keys yet: let them go and begin again with the tuple.
+         * A channel that came into being while its tuple or key was awaited has a tuple that is not
+         * locked. Nothing was read under the new keys yet: let them go, the instance too, and begin
+         * again with the tuple.
          */
-        if (rows.count < ids.size() && !taken.empty() &&
+        if (rows.count < ids.size() &&
             run(instance, count_channels, {array}).int8(0, 0) != static_cast<int64>(rows.count)) {
             pg::unlock_keys(taken, true);
             continue;
@@ -63,7 +64,9 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
         states.reserve(rows.count);
         for (uint64 i = 0; i < rows.count; i++)
             states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
-                              DatumGetInt32(rows.value(i, 3)), rows.int8(i, 4)});
+                              DatumGetInt32(rows.value(i, 3)),
+                              DatumGetTransactionId(rows.value(i, 4)),
+                              DatumGetCommandId(rows.value(i, 5))});
         return states;
     }
 }

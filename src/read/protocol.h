@@ -35,7 +35,8 @@ struct ChannelState {
     bool single;
     bool active;
     int32 member_count;
-    int64 last_message_id;
+    TransactionId written_by; /* who wrote the row, and in which of his commands */
+    CommandId written_in;
 };
 
 /*
@@ -48,7 +49,7 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
 void share_channels(Instance &instance, const pg::Vector<int64> &ids);
 
 /* Whether this transaction has, or for so many keys gets without waiting, the whole instance. */
-bool holds_all_keys(Instance &instance, size_t keys);
+bool holds_all_keys(Instance &instance, size_t keys, pg::Vector<LOCKTAG> *taken = nullptr);
 
 /* Keys of owners and profiles; ids need not be sorted or unique. */
 void lock_owners(Instance &instance, const pg::Vector<int64> &ids, bool exclusive);
