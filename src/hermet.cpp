@@ -10,6 +10,12 @@ PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 }
 
-void _PG_init(void) { hermet::register_invalidation(); }
+void _PG_init(void)
+{
+    hermet::register_invalidation();
+}
 
-HERMET_FUNCTION(version) { return CStringGetTextDatum(HERMET_VERSION); }
+HERMET_FUNCTION(version)
+{
+    return CStringGetTextDatum(HERMET_VERSION);
+}

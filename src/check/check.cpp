@@ -40,8 +40,7 @@ struct Request {
     Extent extent;
 
     explicit Request(FunctionCallInfo fcinfo)
-        : instance(&find_own_instance(PG_ARGISNULL(0) ? nullptr : PG_GETARG_NAME(0))),
-          only(nullptr)
+        : instance(&find_own_instance(PG_ARGISNULL(0) ? nullptr : PG_GETARG_NAME(0))), only(nullptr)
     {
         if (!PG_ARGISNULL(1)) {
             const char *table = text_to_cstring(PG_GETARG_TEXT_PP(1));

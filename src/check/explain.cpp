@@ -108,7 +108,8 @@ SELECT 'message', m.id::text, CASE WHEN x.counted THEN 'counted' ELSE 'left out'
  LIMIT )" LISTED;
 
 const char *const explain_rest = R"(
-SELECT 'message', 'older', NULL, NULL, format('%s older messages are not listed', q.n - )" LISTED R"()
+SELECT 'message', 'older', NULL, NULL, format('%s older messages are not listed', q.n - )" LISTED
+                                 R"()
   FROM (SELECT count(*) AS n FROM {s}.message m
          WHERE m.channel_id = $2 AND EXISTS (SELECT FROM {s}.channel_member cm
                                               WHERE cm.user_id = $1 AND cm.channel_id = $2)) q

@@ -35,7 +35,10 @@ Oid sequence_oid()
 }
 
 /* Ticks that the clock has reached: what the sequence's value should not lag behind. */
-int64 clock_ms() { return pg::now_ms() - epoch_ms; }
+int64 clock_ms()
+{
+    return pg::now_ms() - epoch_ms;
+}
 
 /*
  * Moves the sequence on to the clock. Sessions that find it behind come here one at a time. While
@@ -76,11 +79,17 @@ HERMET_FUNCTION(next_id)
                     shard << sequence_bits | (value & sequence_mask));
 }
 
-HERMET_FUNCTION(id_shard) { PG_RETURN_INT32((PG_GETARG_INT64(0) >> sequence_bits) & shard_mask); }
+HERMET_FUNCTION(id_shard)
+{
+    PG_RETURN_INT32((PG_GETARG_INT64(0) >> sequence_bits) & shard_mask);
+}
 
 HERMET_FUNCTION(id_time)
 {
     PG_RETURN_INT64((PG_GETARG_INT64(0) >> (shard_bits + sequence_bits)) + epoch_ms);
 }
 
-HERMET_FUNCTION(now_ms) { PG_RETURN_INT64(pg::now_ms()); }
+HERMET_FUNCTION(now_ms)
+{
+    PG_RETURN_INT64(pg::now_ms());
+}

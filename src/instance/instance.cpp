@@ -46,7 +46,10 @@ void invalidate_relation(Datum, Oid relation)
     }
 }
 
-void invalidate_all(Datum, int, uint32) { invalidate_relation(Datum(0), InvalidOid); }
+void invalidate_all(Datum, int, uint32)
+{
+    invalidate_relation(Datum(0), InvalidOid);
+}
 
 void free_retired(XactEvent event, void *)
 {
@@ -75,11 +78,12 @@ void look_up(Oid schema, Instance *instance)
         Oid oid = get_relname_relid(names[i], schema);
         HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
         if (!HeapTupleIsValid(tuple))
-            ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-                    errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name,
-                           names[i]),
-                    errhint("hermet.upgrade() makes a missing table anew, hermet.detach() stops the "
-                            "maintenance of the others."));
+            ereport(
+                ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+                errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name,
+                       names[i]),
+                errhint("hermet.upgrade() makes a missing table anew, hermet.detach() stops the "
+                        "maintenance of the others."));
         Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
         ReleaseSysCache(tuple);
         if (i > 0 && owner != instance->owner)
@@ -101,7 +105,10 @@ bool same(const Instance &a, const Instance &b)
 
 } // namespace
 
-const char *table_name(Table table) { return names[static_cast<int>(table)]; }
+const char *table_name(Table table)
+{
+    return names[static_cast<int>(table)];
+}
 
 Instance &find_instance(Oid schema)
 {
@@ -149,8 +156,8 @@ Instance &find_own_instance(const NameData *target)
         SPI_processed != 1)
         elog(ERROR, "hermet.resolve_target() gave no schema");
     bool null;
-    Oid schema = DatumGetObjectId(
-        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+    Oid schema =
+        DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
 
     Instance &instance = find_instance(schema);

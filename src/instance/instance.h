@@ -28,7 +28,7 @@ const char *table_name(Table table);
 
 struct Instance {
     Oid schema;
-    Oid owner;       /* of all its tables */
+    Oid owner;        /* of all its tables */
     char *schema_sql; /* the schema's name, quoted where it must be */
     Oid tables[table_count];
     pg::Plans plans;
@@ -43,7 +43,8 @@ struct Instance {
  */
 Instance &find_instance(Oid schema);
 
-/* The same for an SQL function's argument "target" (NULL: the only one); 42501 unless its owner calls. */
+/* The same for an SQL function's argument "target" (NULL: the only one); 42501 unless its owner
+ * calls. */
 Instance &find_own_instance(const NameData *target);
 
 /* Called once, when the library is loaded. */

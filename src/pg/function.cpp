@@ -14,9 +14,11 @@ template <class Body> Datum call(Body body)
     Thrown thrown = Thrown::nothing;
     try {
         return body();
-    } catch (const std::bad_alloc &) {
+    }
+    catch (const std::bad_alloc &) {
         thrown = Thrown::out_of_memory;
-    } catch (...) {
+    }
+    catch (...) {
         thrown = Thrown::other;
     }
     if (thrown == Thrown::out_of_memory)

@@ -5,7 +5,8 @@
  * HERMET_TRIGGER(name) { ... uses trigger, returns Datum }      hermet_name, a trigger function
  *
  * No C++ exception crosses into the server: std::bad_alloc becomes out_of_memory (53200), anything
- * else internal_error. A trigger function called as anything else gives 39P01, as the server's own do.
+ * else internal_error. A trigger function called as anything else gives 39P01, as the server's own
+ * do.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ using TriggerBody = Datum (*)(TriggerData *);
 Datum guarded(FunctionCallInfo fcinfo, FunctionBody body);
 Datum guarded_trigger(FunctionCallInfo fcinfo, const char *name, TriggerBody body);
 
-/* Prepares a set-returning function that fills a tuplestore; the rows' descriptor is in the result. */
+/* Prepares a set-returning function that fills a tuplestore; the rows' descriptor is in the result.
+ */
 ReturnSetInfo *begin_set(FunctionCallInfo fcinfo);
 
 } // namespace hermet::pg

@@ -38,7 +38,10 @@ bool tag_equal(const LOCKTAG &a, const LOCKTAG &b)
     return a.locktag_field2 == b.locktag_field2 && a.locktag_field3 == b.locktag_field3;
 }
 
-LOCKMODE mode_of(bool exclusive) { return exclusive ? ExclusiveLock : ShareLock; }
+LOCKMODE mode_of(bool exclusive)
+{
+    return exclusive ? ExclusiveLock : ShareLock;
+}
 
 } // namespace
 

@@ -2,9 +2,9 @@
  * C++ objects in the server's memory.
  *
  * A server error leaves by longjmp and runs no destructor. So nothing here owns anything but memory
- * of a MemoryContext, and no object with a destructor lives on the stack: make<T>() places it in the
- * current context, which frees it, on success and on error alike. What runs out of memory throws
- * std::bad_alloc, which the entry points turn into the server's error (see function.h).
+ * of a MemoryContext, and no object with a destructor lives on the stack: make<T>() places it in
+ * the current context, which frees it, on success and on error alike. What runs out of memory
+ * throws std::bad_alloc, which the entry points turn into the server's error (see function.h).
  */
 #pragma once
 
@@ -30,7 +30,9 @@ template <class T> struct ContextAllocator {
     MemoryContext context = CurrentMemoryContext;
 
     ContextAllocator() = default;
-    template <class U> ContextAllocator(const ContextAllocator<U> &other) : context(other.context) {}
+    template <class U> ContextAllocator(const ContextAllocator<U> &other) : context(other.context)
+    {
+    }
 
     T *allocate(size_t n) { return static_cast<T *>(pg::allocate(context, n * sizeof(T))); }
     void deallocate(T *p, size_t) { pfree(p); }

@@ -46,12 +46,13 @@ void shorten_context(ErrorData *error, const char *sql)
 {
     const char *at = error->context ? strstr(error->context, sql) : nullptr;
     if (at)
-        error->context = psprintf("%.*smaintenance by hermet%s",
-                                  static_cast<int>(at - error->context), error->context,
-                                  at + strlen(sql));
+        error->context =
+            psprintf("%.*smaintenance by hermet%s", static_cast<int>(at - error->context),
+                     error->context, at + strlen(sql));
 }
 
-/* The depth counts for as long as the statement runs, errors included: a savepoint may catch them. */
+/* The depth counts for as long as the statement runs, errors included: a savepoint may catch them.
+ */
 int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snapshot crosscheck,
                  bool read_only, bool own_write)
 {
@@ -154,8 +155,8 @@ Result execute(const Plan &plan, const Datum *values, Sight sight)
         snapshot = GetLatestSnapshot();
         crosscheck = GetTransactionSnapshot();
     }
-    int result = execute_plan(plan, values, snapshot, crosscheck, read_only,
-                              plan.statement->own_write);
+    int result =
+        execute_plan(plan, values, snapshot, crosscheck, read_only, plan.statement->own_write);
     if (result < 0)
         elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
     return {SPI_tuptable, SPI_processed};
@@ -165,9 +166,8 @@ namespace {
 
 SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 {
-    SPIPlanPtr plan =
-        SPI_prepare_cursor(sql, parameters.count, const_cast<Oid *>(parameters.types),
-                           CURSOR_OPT_CUSTOM_PLAN);
+    SPIPlanPtr plan = SPI_prepare_cursor(sql, parameters.count, const_cast<Oid *>(parameters.types),
+                                         CURSOR_OPT_CUSTOM_PLAN);
     if (!plan)
         elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     return plan;
@@ -181,8 +181,9 @@ Result execute_once(const char *sql, const Parameters &parameters, Sight sight)
     Snapshot snapshot = InvalidSnapshot;
     if (sight == Sight::fresh && IsolationUsesXactSnapshot())
         snapshot = GetLatestSnapshot();
-    int result = SPI_execute_snapshot(plan, const_cast<Datum *>(parameters.values), parameters.nulls,
-                                      snapshot, InvalidSnapshot, sight == Sight::caller, true, 0);
+    int result =
+        SPI_execute_snapshot(plan, const_cast<Datum *>(parameters.values), parameters.nulls,
+                             snapshot, InvalidSnapshot, sight == Sight::caller, true, 0);
     if (result < 0)
         elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
     Result rows = {SPI_tuptable, SPI_processed};
@@ -226,13 +227,15 @@ Snapshot push_fresh_snapshot()
     return InvalidSnapshot;
 }
 
-bool own_write_runs() { return own_write_depth > 0; }
+bool own_write_runs()
+{
+    return own_write_depth > 0;
+}
 
 void Session::begin(Oid owner)
 {
     GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(owner,
-                           security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     settings = NewGUCNestLevel();
     /* pg_temp comes last when it is named, and first, for types too, when it is not. */
     set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -265,7 +268,10 @@ void set_sequence(Oid sequence, int64 value)
     SetUserIdAndSecContext(user, security);
 }
 
-Datum int8_array(const Vector<int64> &items) { return int8_array(items, 0, items.size()); }
+Datum int8_array(const Vector<int64> &items)
+{
+    return int8_array(items, 0, items.size());
+}
 
 Datum int8_array(const Vector<int64> &items, size_t from, size_t to)
 {

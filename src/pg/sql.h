@@ -39,11 +39,11 @@ struct Plan {
 
 /* Prepared statements of one instance, made when first needed and kept for the session. */
 class Plans {
-public:
+  public:
     const Plan &get(const Statement &statement, const char *schema, Fragment fragment);
     void clear();
 
-private:
+  private:
     Plan *entries_ = nullptr;
     int count_ = 0;
     int capacity_ = 0;

@@ -22,8 +22,8 @@ void find_columns(Relation relation, const Column *columns, int n, AttrNumber *n
         if (OidIsValid(columns[i].type) && type != columns[i].type)
             ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
                     errmsg("column \"%s\" of table \"%s\" has type %s, expected %s",
-                           columns[i].name, RelationGetRelationName(relation),
-                           format_type_be(type), format_type_be(columns[i].type)),
+                           columns[i].name, RelationGetRelationName(relation), format_type_be(type),
+                           format_type_be(columns[i].type)),
                     errhint("Give the column the type that it had."));
         numbers[i] = static_cast<AttrNumber>(number);
     }
@@ -56,7 +56,10 @@ void Rows::close()
     store_ = nullptr;
 }
 
-int64 Rows::count() const { return store_ ? tuplestore_tuple_count(store_) : 0; }
+int64 Rows::count() const
+{
+    return store_ ? tuplestore_tuple_count(store_) : 0;
+}
 
 Datum Rows::value(AttrNumber number) const
 {
@@ -72,8 +75,7 @@ bool same_image(const Rows &a, const Rows &b, AttrNumber number)
     Datum b_value = slot_getattr(b.slot(), number, &b_null);
     if (a_null || b_null)
         return a_null == b_null;
-    FormData_pg_attribute *attribute =
-        TupleDescAttr(a.slot()->tts_tupleDescriptor, number - 1);
+    FormData_pg_attribute *attribute = TupleDescAttr(a.slot()->tts_tupleDescriptor, number - 1);
     return datum_image_eq(a_value, b_value, attribute->attbyval, attribute->attlen);
 }
 
@@ -83,8 +85,9 @@ void require(bool fits, const TriggerData *trigger, const char *expected)
 {
     if (!fits)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("trigger \"%s\" on table \"%s\" must be fired %s", trigger->tg_trigger->tgname,
-                       RelationGetRelationName(trigger->tg_relation), expected),
+                errmsg("trigger \"%s\" on table \"%s\" must be fired %s",
+                       trigger->tg_trigger->tgname, RelationGetRelationName(trigger->tg_relation),
+                       expected),
                 errhint("hermet.upgrade() makes an instance's triggers anew."));
 }
 

@@ -21,7 +21,7 @@ void find_columns(Relation relation, const Column *columns, int n, AttrNumber *n
 
 /* A cursor over a transition table; an absent table is an empty one. */
 class Rows {
-public:
+  public:
     void open(Tuplestorestate *store, Relation relation);
     bool next();
     void close();
@@ -31,7 +31,7 @@ public:
     int64 int8(AttrNumber number) const { return DatumGetInt64(value(number)); }
     TupleTableSlot *slot() const { return slot_; }
 
-private:
+  private:
     Tuplestorestate *store_ = nullptr;
     TupleTableSlot *slot_ = nullptr;
 };

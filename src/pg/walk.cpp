@@ -37,10 +37,9 @@ Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second)
     foreach (cell, indexes) {
         Relation index = index_open(lfirst_oid(cell), AccessShareLock);
         const FormData_pg_index *form = index->rd_index;
-        if (form->indisunique && form->indisvalid && form->indimmediate &&
-            form->indnkeyatts == 2 && form->indkey.values[0] == first &&
-            form->indkey.values[1] == second && !RelationGetIndexPredicate(index) &&
-            index->rd_rel->relam == BTREE_AM_OID)
+        if (form->indisunique && form->indisvalid && form->indimmediate && form->indnkeyatts == 2 &&
+            form->indkey.values[0] == first && form->indkey.values[1] == second &&
+            !RelationGetIndexPredicate(index) && index->rd_rel->relam == BTREE_AM_OID)
             found = RelationGetRelid(index);
         index_close(index, NoLock);
         if (OidIsValid(found))
@@ -115,7 +114,8 @@ bool Walk::write()
     TM_FailureData failure;
     LockTupleMode lock_mode;
     bool update_indexes;
-    /* A new HeapTuple is made in the slot's memory; the values it was made of stay where they are. */
+    /* A new HeapTuple is made in the slot's memory; the values it was made of stay where they are.
+     */
     TM_Result result = table_tuple_update(relation_, &slot_->tts_tid, new_slot_,
                                           GetCurrentCommandId(true), GetActiveSnapshot(),
                                           crosscheck_, true, &failure, &lock_mode, &update_indexes);

@@ -22,7 +22,7 @@ bool can_walk(Relation relation, const char *own_trigger);
 Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second);
 
 class Walk {
-public:
+  public:
     /*
      * The rows whose first index column is `key`. `since` is a command of this transaction: see
      * written_since(). Takes a snapshot of its own: all locks must have been granted before.
@@ -47,7 +47,7 @@ public:
 
     uint64 rows() const { return rows_; }
 
-private:
+  private:
     void load(TupleTableSlot *slot);
 
     Relation relation_;

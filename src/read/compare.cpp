@@ -65,7 +65,7 @@ void append_stored(StringInfo out, const Derived &derived)
 
 void append_columns(StringInfo out, const char *const *columns, int n, const char *prefix)
 {
-    for (int i = 0; columns[i] && i < n; i++)
+    for (int i = 0; i < n && columns[i]; i++)
         appendStringInfo(out, "%s%s.%s", i > 0 ? ", " : "", prefix, columns[i]);
 }
 
@@ -134,17 +134,18 @@ int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &
     appendStringInfoString(&sql, "), x.problem, y.column_name, y.expected, y.actual FROM ");
     append_compared(&sql, derived);
     /* One line for a row that is missing or unexpected, else one for each stale column. */
-    appendStringInfoString(&sql, " CROSS JOIN LATERAL (VALUES (0, NULL::text, "
-                                 "CASE WHEN x.problem = 'missing' THEN to_jsonb(x.d)::text END, "
-                                 "CASE WHEN x.problem = 'unexpected' THEN to_jsonb(x.v)::text END)");
+    appendStringInfoString(&sql,
+                           " CROSS JOIN LATERAL (VALUES (0, NULL::text, "
+                           "CASE WHEN x.problem = 'missing' THEN to_jsonb(x.d)::text END, "
+                           "CASE WHEN x.problem = 'unexpected' THEN to_jsonb(x.v)::text END)");
     for (int i = derived.keys; columns[i]; i++)
         appendStringInfo(&sql, ", (%d, '%s', x.d_%s::text, x.v_%s::text)", i, columns[i],
                          columns[i], columns[i]);
-    appendStringInfoString(&sql,
-                           ") y (ordinal, column_name, expected, actual) "
-                           "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
-                           "THEN y.ordinal > 0 AND y.expected COLLATE \"C\" IS DISTINCT FROM y.actual "
-                           "ELSE y.ordinal = 0 END ORDER BY ");
+    appendStringInfoString(
+        &sql, ") y (ordinal, column_name, expected, actual) "
+              "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
+              "THEN y.ordinal > 0 AND y.expected COLLATE \"C\" IS DISTINCT FROM y.actual "
+              "ELSE y.ordinal = 0 END ORDER BY ");
     append_keys(&sql, derived);
     appendStringInfoString(&sql, ", y.ordinal");
 

@@ -10,7 +10,8 @@ SELECT r.owner_user_id, r.contact_user_id
   JOIN {s}.contact_reverse_index r ON r.contact_user_id = u.id)",
                                                {INT8ARRAYOID}};
 
-const pg::Statement refresh = {R"(
+const pg::Statement refresh = {
+    R"(
 WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]) k (user_id, contact_id)),
      d AS MATERIALIZED ({contact}),
      e AS MATERIALIZED ({contact_reverse}),
@@ -49,9 +50,9 @@ WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]
 SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM deleted),
        (SELECT count(*) FROM reverse_inserted), (SELECT count(*) FROM reverse_updated),
        (SELECT count(*) FROM reverse_deleted))",
-                               {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
-                               R"(k JOIN {s}.friendship f ON f.user_id = k.user_id AND f.friend_id = k.contact_id)",
-                               true};
+    {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
+    R"(k JOIN {s}.friendship f ON f.user_id = k.user_id AND f.friend_id = k.contact_id)",
+    true};
 
 } // namespace
 
@@ -70,10 +71,10 @@ void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view
 {
     for (size_t at = 0; at < keys.users.size(); at += batch_size) {
         size_t end = Min(at + batch_size, keys.users.size());
-        pg::Result counts = run(instance, refresh,
-                                {pg::int8_array(keys.users, at, end),
-                                 pg::int8_array(keys.contacts, at, end),
-                                 Int64GetDatum(pg::now_ms())});
+        pg::Result counts =
+            run(instance, refresh,
+                {pg::int8_array(keys.users, at, end), pg::int8_array(keys.contacts, at, end),
+                 Int64GetDatum(pg::now_ms())});
         view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
         reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
     }

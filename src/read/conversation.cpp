@@ -248,7 +248,10 @@ UPDATE {s}.channel c
                                     "{channels_of_keys}",
                                     true};
 
-Datum now() { return Int64GetDatum(pg::now_ms()); }
+Datum now()
+{
+    return Int64GetDatum(pg::now_ms());
+}
 
 void read_keys(const pg::Result &rows, ConversationKeys &keys)
 {
@@ -387,9 +390,9 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
                      const pg::Vector<int64> &friends)
 {
     ConversationKeys &keys = pg::make<ConversationKeys>();
-    read_keys(run(instance, select_rows_of_friends,
-                  {pg::int8_array(users), pg::int8_array(friends)}),
-              keys);
+    read_keys(
+        run(instance, select_rows_of_friends, {pg::int8_array(users), pg::int8_array(friends)}),
+        keys);
     if (keys.empty())
         return;
     lock_rows(instance, keys);
@@ -400,9 +403,9 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
 void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed)
 {
     ConversationKeys &keys = pg::make<ConversationKeys>();
-    read_keys(run(instance, select_rows_of_profiles,
-                  {pg::int8_array(users), BoolGetDatum(renamed)}),
-              keys);
+    read_keys(
+        run(instance, select_rows_of_profiles, {pg::int8_array(users), BoolGetDatum(renamed)}),
+        keys);
     if (keys.empty())
         return;
     lock_rows(instance, keys);

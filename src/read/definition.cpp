@@ -42,10 +42,11 @@ const char *const conversation_columns[] = {
 };
 
 const char *const contact_columns[] = {
-    "user_id",      "contact_id", "id",          "contact_nickname", "contact_avatar",
-    "contact_info_ver", "remark_name", "group_name", "tags",         "is_starred",
-    "is_blocked",   "mobile",     "source",      "added_at",         "deleted_at",
-    "created_at",   nullptr,
+    "user_id",        "contact_id",       "id",          "contact_nickname",
+    "contact_avatar", "contact_info_ver", "remark_name", "group_name",
+    "tags",           "is_starred",       "is_blocked",  "mobile",
+    "source",         "added_at",         "deleted_at",  "created_at",
+    nullptr,
 };
 
 const char *const conversation_reverse_columns[] = {"peer_user_id", "owner_user_id", "channel_id",
@@ -130,7 +131,8 @@ SELECT cm.id, cm.user_id, cm.channel_id,
  WHERE cm.left_at = 0 AND c.channel_status = 'active'
    AND (c.channel_type = 'group' OR o.user_id IS NOT NULL))"},
 
-    /* Rule 1: the other member of a single channel; of several an active one, then the lowest id. */
+    /* Rule 1: the other member of a single channel; of several an active one, then the lowest id.
+     */
     {"peer", R"(LEFT JOIN LATERAL (
     SELECT x.user_id
       FROM {s}.channel_member x
@@ -147,7 +149,8 @@ SELECT cm.id, cm.user_id, cm.channel_id,
      WHERE y.channel_id = cm.channel_id AND y.deleted_at = 0
      ORDER BY y.id DESC
      LIMIT 1) lm ON true)"},
-    {"sender", R"(LEFT JOIN {s}.channel_member s ON s.channel_id = cm.channel_id AND s.user_id = lm.sender_id
+    {"sender",
+     R"(LEFT JOIN {s}.channel_member s ON s.channel_id = cm.channel_id AND s.user_id = lm.sender_id
   LEFT JOIN {s}.biz_user su ON su.id = lm.sender_id)"},
     {"sender_name", R"(CASE WHEN s.nickname <> '' THEN s.nickname
             WHEN s.user_id IS NOT NULL THEN coalesce(su.nickname, '')

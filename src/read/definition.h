@@ -8,7 +8,8 @@
 
 namespace hermet {
 
-/* A table that is derived: its columns, without updated_at; the first `keys` of them are its key. */
+/* A table that is derived: its columns, without updated_at; the first `keys` of them are its key.
+ */
 struct Derived {
     const char *table;
     const char *fragment; /* the name of its definition */

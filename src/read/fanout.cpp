@@ -82,9 +82,9 @@ struct LastMessage {
 
 /* What one user's row differs in from everybody's. */
 struct Exception {
-    int64 own = 0;          /* countable messages that the user sent himself */
-    int64 own_to_all = 0;   /* those of them that mention everyone */
-    int64 mentioned = 0;    /* by name, by others, and not with everyone */
+    int64 own = 0;        /* countable messages that the user sent himself */
+    int64 own_to_all = 0; /* those of them that mention everyone */
+    int64 mentioned = 0;  /* by name, by others, and not with everyone */
 };
 
 /* The deltas of one channel, added up for rows to which all of them are new. */
@@ -137,13 +137,17 @@ struct Sum {
             if (!m->countable || m->id <= cursor || m->sender == user || m->sent_at < joined_at)
                 continue;
             *unread_out += m->sign;
-            if (m->mention_all || std::binary_search(m->mentioned, m->mentioned + m->mentions, user))
+            if (m->mention_all ||
+                std::binary_search(m->mentioned, m->mentioned + m->mentions, user))
                 *mentions_out += m->sign;
         }
     }
 };
 
-bool same_text(Datum a, Datum b) { return datum_image_eq(a, b, false, -1); }
+bool same_text(Datum a, Datum b)
+{
+    return datum_image_eq(a, b, false, -1);
+}
 
 /* The pass over one view, channel by channel. */
 struct FanOut {
@@ -322,9 +326,8 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
     pg::Vector<ChannelState> &states = lock_channels(instance, channels);
     if (states.empty())
         return; /* no channel row, no conversation: derived when the channel comes */
-    std::sort(deltas.begin(), deltas.end(), [](const MessageDelta &a, const MessageDelta &b) {
-        return a.channel < b.channel;
-    });
+    std::sort(deltas.begin(), deltas.end(),
+              [](const MessageDelta &a, const MessageDelta &b) { return a.channel < b.channel; });
 
     pg::Vector<int64> &existing = pg::make<pg::Vector<int64>>();
     existing.reserve(states.size());

@@ -21,6 +21,9 @@ void note_incident(Instance &instance, Table table, const char *key, const pg::V
          CStringGetTextDatum(detail), pg::int8_array(ids)});
 }
 
-void clear_incidents(Instance &instance) { run(instance, delete_incidents, {}); }
+void clear_incidents(Instance &instance)
+{
+    run(instance, delete_incidents, {});
+}
 
 } // namespace hermet

@@ -1,7 +1,7 @@
 /*
  * The lock protocol: what keeps two transactions that do not see each other's rows from leaving a
- * wrong row between them. Every value that is copied into the read side, and every fact that decides
- * what is copied, is read after its key was locked, under a snapshot taken after that.
+ * wrong row between them. Every value that is copied into the read side, and every fact that
+ * decides what is copied, is read after its key was locked, under a snapshot taken after that.
  *
  * Three classes of keys, taken in this order, each class in one order of its keys:
  *
@@ -17,8 +17,8 @@
  *   conversation row: existence, cursor, counters, last message, settings: channel
  *                     remark_name, is_starred: owner; peer columns, version: profile(peer)
  *                     sender name: channel and profile(sender)
- *   contact row:      everything: profile(friend), which a friendship's writer holds shared; its own
- *                     columns besides: owner
+ *   contact row:      everything: profile(friend), which a friendship's writer holds shared; its
+ * own columns besides: owner
  *
  * The tuple of channel(c) is always locked before its key: an UPDATE of channel cannot do it the
  * other way round. docs/architecture.md has the table of operations and the reasons.

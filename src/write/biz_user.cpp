@@ -15,12 +15,8 @@ namespace {
 enum { c_id, c_nickname, c_avatar, c_mobile, c_status, c_deleted_at, c_version, column_count };
 
 const pg::Column columns[column_count] = {
-    {"id", INT8OID},
-    {"nickname", InvalidOid},
-    {"avatar", InvalidOid},
-    {"mobile", InvalidOid},
-    {"user_status", InvalidOid},
-    {"deleted_at", INT8OID},
+    {"id", INT8OID},        {"nickname", InvalidOid},    {"avatar", InvalidOid},
+    {"mobile", InvalidOid}, {"user_status", InvalidOid}, {"deleted_at", INT8OID},
     {"info_ver", INT4OID},
 };
 
@@ -68,7 +64,10 @@ const Maintenance<Users> maintenance = {Table::biz_user, collect, apply, refresh
 
 using namespace hermet;
 
-HERMET_TRIGGER(sync_biz_user) { return maintain(trigger, maintenance); }
+HERMET_TRIGGER(sync_biz_user)
+{
+    return maintain(trigger, maintenance);
+}
 
 HERMET_TRIGGER(complete_biz_user)
 {

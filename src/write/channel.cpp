@@ -89,8 +89,7 @@ void apply(Firing &firing, Channels &channels)
     refresh_groups(instance, channels.displayed);
 }
 
-const Maintenance<Channels> maintenance = {Table::channel, collect, apply,
-                                           refresh_after_truncate};
+const Maintenance<Channels> maintenance = {Table::channel, collect, apply, refresh_after_truncate};
 
 const pg::Statement select_owned = {R"(
 SELECT d.channel_member_count, d.last_message_at, d.last_message_id FROM ({owned}) d)",
@@ -127,9 +126,9 @@ HeapTuple keep_owned(TriggerData *trigger, HeapTuple row, const AttrNumber *at)
     for (int i = 0; i < 3; i++) {
         bool null, old_null = false;
         Datum value = heap_getattr(row, numbers[i], descriptor, &null);
-        Datum old_value = is_update ? heap_getattr(trigger->tg_trigtuple, numbers[i], descriptor,
-                                                   &old_null)
-                                    : values[i];
+        Datum old_value =
+            is_update ? heap_getattr(trigger->tg_trigtuple, numbers[i], descriptor, &old_null)
+                      : values[i];
         differs |= null || old_null || value != old_value;
     }
     if (!differs)
@@ -148,7 +147,10 @@ HeapTuple keep_owned(TriggerData *trigger, HeapTuple row, const AttrNumber *at)
 
 using namespace hermet;
 
-HERMET_TRIGGER(sync_channel) { return maintain(trigger, maintenance); }
+HERMET_TRIGGER(sync_channel)
+{
+    return maintain(trigger, maintenance);
+}
 
 HERMET_TRIGGER(complete_channel)
 {
@@ -161,8 +163,7 @@ HERMET_TRIGGER(complete_channel)
 
     AttrNumber at[column_count];
     pg::find_columns(trigger->tg_relation, columns, column_count, at);
-    HeapTuple row = is_update
-                        ? raise_version(trigger, at, c_id, c_version, shown, lengthof(shown))
-                        : trigger->tg_trigtuple;
+    HeapTuple row = is_update ? raise_version(trigger, at, c_id, c_version, shown, lengthof(shown))
+                              : trigger->tg_trigtuple;
     return PointerGetDatum(keep_owned(trigger, row, at));
 }

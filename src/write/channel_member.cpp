@@ -12,19 +12,10 @@ namespace hermet {
 
 namespace {
 
-enum {
-    c_id,
-    c_channel,
-    c_user,
-    c_nickname,
-    c_joined_at,
-    c_left_at,
-    c_created_at,
-    column_count
-};
+enum { c_id, c_channel, c_user, c_nickname, c_joined_at, c_left_at, c_created_at, column_count };
 
 const pg::Column columns[column_count] = {
-    {"id", INT8OID},         {"channel_id", INT8OID}, {"user_id", INT8OID},
+    {"id", INT8OID},          {"channel_id", INT8OID}, {"user_id", INT8OID},
     {"nickname", InvalidOid}, {"joined_at", INT8OID},  {"left_at", INT8OID},
     {"created_at", INT8OID},
 };
@@ -99,9 +90,9 @@ void apply(Firing &firing, Members &members)
 
     if (members.names.empty())
         return;
-    pg::Result spoken = run(instance, select_spoken,
-                            {pg::int8_array(members.names.users),
-                             pg::int8_array(members.names.channels)});
+    pg::Result spoken =
+        run(instance, select_spoken,
+            {pg::int8_array(members.names.users), pg::int8_array(members.names.channels)});
     pg::Vector<int64> &renamed = pg::make<pg::Vector<int64>>();
     for (uint64 i = 0; i < spoken.count; i++)
         renamed.push_back(spoken.int8(i, 0));
@@ -117,7 +108,10 @@ const Maintenance<Members> maintenance = {Table::channel_member, collect, apply,
 
 using namespace hermet;
 
-HERMET_TRIGGER(sync_channel_member) { return maintain(trigger, maintenance); }
+HERMET_TRIGGER(sync_channel_member)
+{
+    return maintain(trigger, maintenance);
+}
 
 /* A member who comes back starts anew, unless the statement says when he joined. */
 HERMET_TRIGGER(complete_channel_member)

@@ -11,19 +11,19 @@ namespace hermet {
 
 struct Firing {
     TriggerData *trigger;
-    Instance *instance;  /* known in apply(), not in collect() */
+    Instance *instance; /* known in apply(), not in collect() */
     bool truncate;
     pg::Rows old_rows;
     pg::Rows new_rows;
-    bool paired;         /* an UPDATE whose old and new rows come in the same order */
-    CommandId since;     /* the command that the statement ran as */
+    bool paired;     /* an UPDATE whose old and new rows come in the same order */
+    CommandId since; /* the command that the statement ran as */
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */
     bool next();
     bool has_old = false;
     bool has_new = false;
 
-private:
+  private:
     bool old_left_ = true;
 };
 

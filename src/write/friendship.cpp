@@ -27,10 +27,18 @@ enum {
 };
 
 const pg::Column columns[column_count] = {
-    {"id", INT8OID},           {"user_id", INT8OID},     {"friend_id", INT8OID},
-    {"remark_name", InvalidOid}, {"is_starred", BOOLOID},  {"deleted_at", INT8OID},
-    {"source", InvalidOid},    {"tags", InvalidOid},     {"group_name", InvalidOid},
-    {"is_blocked", BOOLOID},   {"added_at", INT8OID},    {"created_at", INT8OID},
+    {"id", INT8OID},
+    {"user_id", INT8OID},
+    {"friend_id", INT8OID},
+    {"remark_name", InvalidOid},
+    {"is_starred", BOOLOID},
+    {"deleted_at", INT8OID},
+    {"source", InvalidOid},
+    {"tags", InvalidOid},
+    {"group_name", InvalidOid},
+    {"is_blocked", BOOLOID},
+    {"added_at", INT8OID},
+    {"created_at", INT8OID},
 };
 
 struct Friendships {
@@ -86,4 +94,7 @@ const Maintenance<Friendships> maintenance = {Table::friendship, collect, apply,
 
 } // namespace hermet
 
-HERMET_TRIGGER(sync_friendship) { return hermet::maintain(trigger, hermet::maintenance); }
+HERMET_TRIGGER(sync_friendship)
+{
+    return hermet::maintain(trigger, hermet::maintenance);
+}

@@ -18,8 +18,7 @@ struct KeySet {
 };
 
 /* The keys of the rows whose `columns` changed; the first two columns are the key. */
-template <size_t n>
-bool collect_keys(Firing &firing, KeySet &keys, const pg::Column (&columns)[n])
+template <size_t n> bool collect_keys(Firing &firing, KeySet &keys, const pg::Column (&columns)[n])
 {
     AttrNumber at[n];
     pg::find_columns(firing.trigger->tg_relation, columns, n, at);
@@ -60,10 +59,10 @@ ConversationKeys &share(Instance &instance, const KeySet &set)
 const pg::Column read_record_columns[] = {
     {"user_id", INT8OID}, {"channel_id", INT8OID}, {"last_read_message_id", INT8OID}};
 
-const pg::Column setting_columns[] = {
-    {"user_id", INT8OID},  {"channel_id", INT8OID}, {"is_muted", BOOLOID},
-    {"is_pinned", BOOLOID}, {"is_hidden", BOOLOID}, {"closed_at", INT8OID},
-    {"marked_unread", BOOLOID}};
+const pg::Column setting_columns[] = {{"user_id", INT8OID},      {"channel_id", INT8OID},
+                                      {"is_muted", BOOLOID},     {"is_pinned", BOOLOID},
+                                      {"is_hidden", BOOLOID},    {"closed_at", INT8OID},
+                                      {"marked_unread", BOOLOID}};
 
 const Maintenance<KeySet> read_records = {
     Table::channel_read_record,
@@ -90,4 +89,7 @@ HERMET_TRIGGER(sync_channel_read_record)
     return hermet::maintain(trigger, hermet::read_records);
 }
 
-HERMET_TRIGGER(sync_conversation_setting) { return hermet::maintain(trigger, hermet::settings); }
+HERMET_TRIGGER(sync_conversation_setting)
+{
+    return hermet::maintain(trigger, hermet::settings);
+}

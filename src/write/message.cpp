@@ -10,17 +10,24 @@ namespace hermet {
 
 namespace {
 
-enum { c_id, c_channel, c_sender, c_type, c_content, c_mentions, c_to_all, c_sent_at, c_deleted_at, column_count };
+enum {
+    c_id,
+    c_channel,
+    c_sender,
+    c_type,
+    c_content,
+    c_mentions,
+    c_to_all,
+    c_sent_at,
+    c_deleted_at,
+    column_count
+};
 
 const pg::Column columns[column_count] = {
-    {"id", INT8OID},
-    {"channel_id", INT8OID},
-    {"sender_id", INT8OID},
-    {"message_type", VARCHAROID},
-    {"content", InvalidOid},
-    {"mention_user_ids", INT8ARRAYOID},
-    {"mention_all", BOOLOID},
-    {"sent_at", INT8OID},
+    {"id", INT8OID},          {"channel_id", INT8OID},
+    {"sender_id", INT8OID},   {"message_type", VARCHAROID},
+    {"content", InvalidOid},  {"mention_user_ids", INT8ARRAYOID},
+    {"mention_all", BOOLOID}, {"sent_at", INT8OID},
     {"deleted_at", INT8OID},
 };
 
@@ -54,6 +61,8 @@ void read_mentions(Datum array_value, MessageDelta &delta)
     delta.mentions = static_cast<int32>(std::unique(delta.mentioned, end) - delta.mentioned);
     pfree(elements);
     pfree(nulls);
+    if (PointerGetDatum(array) != array_value)
+        pfree(array);
 }
 
 void add(Messages &messages, const pg::Rows &row, const AttrNumber *at, int8 sign)
@@ -109,4 +118,7 @@ const Maintenance<Messages> maintenance = {Table::message, collect, apply, refre
 
 } // namespace hermet
 
-HERMET_TRIGGER(sync_message) { return hermet::maintain(trigger, hermet::maintenance); }
+HERMET_TRIGGER(sync_message)
+{
+    return hermet::maintain(trigger, hermet::maintenance);
+}

@@ -4,6 +4,9 @@
 
 namespace hermet {
 
-void refresh_after_truncate(Firing &firing) { repair_all(*firing.instance); }
+void refresh_after_truncate(Firing &firing)
+{
+    repair_all(*firing.instance);
+}
 
 } // namespace hermet

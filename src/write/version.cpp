@@ -41,8 +41,8 @@ HeapTuple raise_version(TriggerData *trigger, const AttrNumber *at, int id, int 
         Datum new_value = get(new_row, shown[i], &new_null);
         FormData_pg_attribute *attribute = TupleDescAttr(descriptor, at[shown[i]] - 1);
         same = old_null == new_null &&
-               (old_null || datum_image_eq(old_value, new_value, attribute->attbyval,
-                                           attribute->attlen));
+               (old_null ||
+                datum_image_eq(old_value, new_value, attribute->attbyval, attribute->attlen));
     }
     if (same)
         return new_row;
