@@ -63,7 +63,9 @@ SELECT hermet.upgrade('security');
 SELECT hermet.detach('security');
 SELECT hermet.attach('security');
 SELECT hermet.create_tables('security');
+\set VERBOSITY sqlstate
 SELECT hermet.create_tables('security_of_mine');
+\set VERBOSITY default
 SELECT length(hermet.definition('channel', 'security')) > 0 AS definition;
 RESET ROLE;
 -- The owner can, though he is no superuser.

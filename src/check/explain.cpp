@@ -36,6 +36,7 @@ SELECT 'source', x.item, x.expected, NULL, x.reason
           ELSE format('joined at %s', cm.joined_at) END),
     (3, 'peer', o.user_id::text,
      CASE WHEN c.channel_type = 'group' THEN 'a group has none'
+          WHEN cm.id IS NULL THEN 'not looked for'
           WHEN o.user_id IS NULL THEN 'no other member: no row'
           WHEN p.id IS NULL THEN 'the other member, without a row in biz_user'
           ELSE 'the other member' END),

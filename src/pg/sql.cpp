@@ -4,6 +4,7 @@ extern "C" {
 #include "executor/tstoreReceiver.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 }
@@ -14,7 +15,10 @@ namespace hermet::pg {
 
 namespace {
 
-int own_write_depth = 0;
+/* The depth of the triggers that a statement of hermet's own fires; -1 while none runs. */
+int own_write_depth = -1;
+
+int trigger_depth() { return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, Datum(0))); }
 
 void append_expanded(StringInfo out, const char *text, const char *schema, const char *scope,
                      Fragment fragment)
@@ -62,7 +66,7 @@ int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snaps
 
     PG_TRY();
     {
-        own_write_depth = depth + own_write;
+        own_write_depth = own_write ? trigger_depth() + 1 : -1;
         result = SPI_execute_snapshot(plan.plan, const_cast<Datum *>(values), nullptr, snapshot,
                                       crosscheck, read_only, true, 0);
         own_write_depth = depth;
@@ -229,7 +233,7 @@ Snapshot push_fresh_snapshot()
 
 bool own_write_runs()
 {
-    return own_write_depth > 0;
+    return own_write_depth >= 0 && own_write_depth == trigger_depth();
 }
 
 void Session::begin(Oid owner)

@@ -91,7 +91,10 @@ int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parame
 /* Pushes the snapshot of Sight::fresh and says what to cross-check with (or InvalidSnapshot). */
 Snapshot push_fresh_snapshot();
 
-/* True while a statement with own_write runs: the guards of the read side let it pass. */
+/*
+ * For a trigger function: whether a statement with own_write fired it. What a user's own trigger
+ * writes meanwhile is another statement.
+ */
 bool own_write_runs();
 
 /*

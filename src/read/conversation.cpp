@@ -157,6 +157,21 @@ UPDATE {s}.user_conversation_view v SET last_message_sender_name = d.name, updat
                                            nullptr,
                                            true};
 
+/* Groups that have an active member without a row. */
+const pg::Statement select_short_groups = {R"(
+SELECT DISTINCT cm.channel_id
+  FROM {s}.channel_member cm JOIN {s}.channel c ON c.id = cm.channel_id
+ WHERE cm.channel_id = ANY ($1) AND cm.left_at = 0
+   AND c.channel_type = 'group' AND c.channel_status = 'active'
+   AND NOT EXISTS (SELECT FROM {s}.user_conversation_view v
+                    WHERE v.channel_id = cm.channel_id AND v.user_id = cm.user_id)
+ ORDER BY 1)",
+                                           {INT8ARRAYOID}};
+
+const pg::Statement select_member_versions = {R"(
+SELECT cm.channel_id, cm.xmin, cm.cmin FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1))",
+                                              {INT8ARRAYOID}};
+
 const pg::Statement select_rows_of_friends = {R"(
 SELECT r.owner_user_id, r.channel_id
   FROM unnest($1::bigint[], $2::bigint[]) k (user_id, friend_id)
@@ -270,7 +285,7 @@ void lock_rows(Instance &instance, const ConversationKeys &keys)
 }
 
 void refresh_columns(Instance &instance, const pg::Statement &statement,
-                     const ConversationKeys &keys)
+                     const ConversationKeys &keys, CommandId since)
 {
     if (keys.empty())
         return;
@@ -282,7 +297,16 @@ void refresh_columns(Instance &instance, const pg::Statement &statement,
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>(keys.channels);
     pg::make_unique(channels);
     lock_channels(instance, channels);
-    recompute_channels(instance, channels, "a conversation row was missing");
+    recompute_channels(instance, channels, since, "a conversation row was missing");
+}
+
+void mend_short_groups(Instance &instance, Datum channels, CommandId since)
+{
+    pg::Result rows = run(instance, select_short_groups, {channels});
+    pg::Vector<int64> &groups = pg::make<pg::Vector<int64>>();
+    for (uint64 i = 0; i < rows.count; i++)
+        groups.push_back(rows.int8(i, 0));
+    recompute_channels(instance, groups, since, "a conversation row was missing");
 }
 
 } // namespace
@@ -338,25 +362,47 @@ void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Cha
     refresh_conversations(instance, keys, view, reverse);
 }
 
-void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, const char *detail)
+bool written_since(TransactionId by, CommandId in, CommandId since)
+{
+    return TransactionIdIsCurrentTransactionId(by) && in >= since;
+}
+
+void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, CommandId since,
+                        const char *detail)
 {
     if (channels.empty())
         return;
+    pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
+    pg::Result members = run(instance, select_member_versions, {pg::int8_array(channels)});
+    for (uint64 i = 0; i < members.count; i++)
+        if (written_since(DatumGetTransactionId(members.value(i, 1)),
+                          DatumGetCommandId(members.value(i, 2)), since))
+            unfinished.push_back(members.int8(i, 0));
+    pg::make_unique(unfinished);
+    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
+    for (int64 channel : channels)
+        if (!std::binary_search(unfinished.begin(), unfinished.end(), channel))
+            drifted.push_back(channel);
+
     Changes view, reverse;
-    refresh_channels(instance, channels, view, reverse);
-    int64 owned = refresh_owned(instance, channels);
+    refresh_channels(instance, unfinished, view, reverse);
+    if (drifted.empty())
+        return;
+    view = reverse = {};
+    refresh_channels(instance, drifted, view, reverse);
+    int64 owned = refresh_owned(instance, drifted);
     if (view.total() + reverse.total() + owned > 0)
-        note_incident(instance, Table::user_conversation_view, "channel_id", channels, detail);
+        note_incident(instance, Table::user_conversation_view, "channel_id", drifted, detail);
 }
 
-void refresh_cursors(Instance &instance, const ConversationKeys &keys)
+void refresh_cursors(Instance &instance, const ConversationKeys &keys, CommandId since)
 {
-    refresh_columns(instance, update_cursors, keys);
+    refresh_columns(instance, update_cursors, keys, since);
 }
 
-void refresh_settings(Instance &instance, const ConversationKeys &keys)
+void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandId since)
 {
-    refresh_columns(instance, update_settings, keys);
+    refresh_columns(instance, update_settings, keys, since);
 }
 
 void recount(Instance &instance, const ConversationKeys &keys)
@@ -368,22 +414,24 @@ void recount(Instance &instance, const ConversationKeys &keys)
         {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
 }
 
-void refresh_groups(Instance &instance, const pg::Vector<int64> &channels)
+void refresh_groups(Instance &instance, const pg::Vector<int64> &channels, CommandId since)
 {
     if (channels.empty())
         return;
     Datum array = pg::int8_array(channels);
     run(instance, lock_rows_of_channels, {array});
     run(instance, update_groups, {array, now()});
+    mend_short_groups(instance, array, since);
 }
 
-void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels)
+void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels, CommandId since)
 {
     if (channels.empty())
         return;
     Datum array = pg::int8_array(channels);
     run(instance, lock_rows_of_channels, {array});
     run(instance, update_sender_names, {array, now()});
+    mend_short_groups(instance, array, since);
 }
 
 void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,

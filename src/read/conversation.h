@@ -63,21 +63,26 @@ void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Cha
 
 /*
  * A stored row could not take a change: it was missing, or a counter would have gone below zero.
- * Recomputes the channels' rows and notes the incident, if it was one. Needs the channels locked.
+ * Recomputes the channels' rows and notes the incident. It is none where this statement, which ran
+ * as the command `since`, changed the channel's members as well: their trigger may be still to come.
+ * Needs the channels locked.
  */
-void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, const char *detail);
+void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, CommandId since,
+                        const char *detail);
 
 /* Cursor and counters, or settings, of some rows. Needs the channels shared. */
-void refresh_cursors(Instance &instance, const ConversationKeys &keys);
-void refresh_settings(Instance &instance, const ConversationKeys &keys);
+void refresh_cursors(Instance &instance, const ConversationKeys &keys, CommandId since);
+void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandId since);
 
 /* Counters of rows that a delta must not touch: always writes. Needs the channels locked. */
 void recount(Instance &instance, const ConversationKeys &keys);
 
-/* Name, picture and version of groups; the last sender's name. Need the channels locked, and for
- * the latter the senders' profiles. */
-void refresh_groups(Instance &instance, const pg::Vector<int64> &channels);
-void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels);
+/*
+ * Name, picture and version of groups; the last sender's name in groups. Need the channels locked,
+ * and for the latter the senders' profiles.
+ */
+void refresh_groups(Instance &instance, const pg::Vector<int64> &channels, CommandId since);
+void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels, CommandId since);
 
 /* Remark names and stars of users towards friends. Needs the owners locked. */
 void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
@@ -88,6 +93,9 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
  * their profiles locked.
  */
 void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed);
+
+/* Whether a command of this transaction, `since` or a later one, wrote a version of a row. */
+bool written_since(TransactionId by, CommandId in, CommandId since);
 
 /* The columns of channel that hermet owns. Needs the channels locked. */
 int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels);

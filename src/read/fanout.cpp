@@ -31,10 +31,6 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
                                             nullptr,
                                             true};
 
-const pg::Statement select_member_versions = {R"(
-SELECT cm.channel_id, cm.xmin, cm.cmin FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1))",
-                                              {INT8ARRAYOID}};
-
 /* The columns of a conversation row that a message may touch, as the row's arrays are indexed. */
 enum ViewColumn {
     c_user_id,
@@ -284,14 +280,9 @@ pg::Vector<LastMessage> &read_last_messages(Instance &instance,
     }
 }
 
-bool written_since(TransactionId by, CommandId in, CommandId since)
-{
-    return TransactionIdIsCurrentTransactionId(by) && in >= since;
-}
-
 /*
- * Channels with a row too few or too many. Where the very statement changed the channel or its
- * members as well, their triggers may be still to come: that is no incident.
+ * Channels with a row too few or too many. Where the very statement changed the channel as well,
+ * its trigger may be still to come: that is no incident.
  */
 void mend(Instance &instance, const pg::Vector<ChannelState> &states,
           const pg::Vector<int64> &channels, CommandId since)
@@ -300,22 +291,16 @@ void mend(Instance &instance, const pg::Vector<ChannelState> &states,
     for (const ChannelState &state : states)
         if (written_since(state.written_by, state.written_in, since))
             unfinished.push_back(state.id);
-    pg::Result members = run(instance, select_member_versions, {pg::int8_array(channels)});
-    for (uint64 i = 0; i < members.count; i++)
-        if (written_since(DatumGetTransactionId(members.value(i, 1)),
-                          DatumGetCommandId(members.value(i, 2)), since))
-            unfinished.push_back(members.int8(i, 0));
-    pg::make_unique(unfinished);
-
     pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &pending = pg::make<pg::Vector<int64>>();
-    for (int64 channel : channels)
-        (std::binary_search(unfinished.begin(), unfinished.end(), channel) ? pending : drifted)
-            .push_back(channel);
-
+    for (int64 channel : channels) {
+        bool is_pending = std::binary_search(unfinished.begin(), unfinished.end(), channel);
+        (is_pending ? pending : drifted).push_back(channel);
+    }
     Changes view, reverse;
     refresh_channels(instance, pending, view, reverse);
-    recompute_channels(instance, drifted, "a message found a conversation row too few or too many");
+    recompute_channels(instance, drifted, since,
+                       "a message found a conversation row too few or too many");
 }
 
 } // namespace
@@ -381,7 +366,7 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
 
     recount(instance, *fan.to_recount);
     if (!fan.to_reset->empty())
-        refresh_settings(instance, *fan.to_reset);
+        refresh_settings(instance, *fan.to_reset, since);
     if (!fan.drifted->empty()) {
         pg::make_unique(*fan.drifted);
         note_incident(instance, Table::user_conversation_view, "channel_id", *fan.drifted,

@@ -17,13 +17,19 @@ BEGIN
       FROM hermet.catalog_tables() t
      WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL;
   RETURN QUERY
-    SELECT 'column missing', format('%I.%I.%I', target, k.table_name, k.column_name), 'hermet.upgrade() adds it'
+    SELECT 'column missing', format('%I.%I.%I', target, k.table_name, k.column_name), 'hermet.upgrade() adds it where it can, and repairs'
       FROM hermet.catalog_columns() k
       JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, k.table_name))
      WHERE NOT EXISTS (SELECT FROM pg_attribute a
                         WHERE a.attrelid = c.oid AND a.attname = k.column_name AND NOT a.attisdropped);
   RETURN QUERY
     SELECT 'table altered', quote_ident(target), m FROM hermet.misfits(target) m;
+  RETURN QUERY
+    SELECT 'owners differ', quote_ident(target),
+           format('tables belong to %s: give all of them one owner', string_agg(DISTINCT pg_get_userbyid(c.relowner)::text, ', '))
+      FROM hermet.catalog_tables() t
+      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+    HAVING count(DISTINCT c.relowner) > 1;
   RETURN QUERY
     SELECT 'key missing', format('%I.%I', target, k.table_name), format('(%s) is not unique', array_to_string(k.key, ', '))
       FROM hermet.missing_keys(target) k;

@@ -86,7 +86,7 @@ void apply(Firing &firing, Channels &channels)
     require_two_members(instance, channels.arrived);
     refresh_owned(instance, channels.arrived);
     refresh_channels(instance, channels.structural, view, reverse);
-    refresh_groups(instance, channels.displayed);
+    refresh_groups(instance, channels.displayed, firing.since);
 }
 
 const Maintenance<Channels> maintenance = {Table::channel, collect, apply, refresh_after_truncate};

@@ -96,7 +96,7 @@ void apply(Firing &firing, Members &members)
     pg::Vector<int64> &renamed = pg::make<pg::Vector<int64>>();
     for (uint64 i = 0; i < spoken.count; i++)
         renamed.push_back(spoken.int8(i, 0));
-    refresh_sender_names(instance, renamed);
+    refresh_sender_names(instance, renamed, firing.since);
 }
 
 const Maintenance<Members> maintenance = {Table::channel_member, collect, apply,

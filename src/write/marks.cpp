@@ -68,7 +68,7 @@ const Maintenance<KeySet> read_records = {
     Table::channel_read_record,
     [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, read_record_columns); },
     [](Firing &firing, KeySet &keys) {
-        refresh_cursors(*firing.instance, share(*firing.instance, keys));
+        refresh_cursors(*firing.instance, share(*firing.instance, keys), firing.since);
     },
     refresh_after_truncate};
 
@@ -76,7 +76,7 @@ const Maintenance<KeySet> settings = {
     Table::conversation_setting,
     [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, setting_columns); },
     [](Firing &firing, KeySet &keys) {
-        refresh_settings(*firing.instance, share(*firing.instance, keys));
+        refresh_settings(*firing.instance, share(*firing.instance, keys), firing.since);
     },
     refresh_after_truncate};
 
