@@ -44,6 +44,36 @@ template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body
     session.end();
 }
 
+using Part = void (*)(Instance &, const Extent &, Repaired &);
+using Put = void (*)(ReturnSetInfo *, const Repaired &);
+
+/* One part, for the user or channel that the first argument names; NULL names none. */
+Datum repair_part(FunctionCallInfo fcinfo, Extent extent, Part part, Put put)
+{
+    repair(fcinfo, 1, [&](ReturnSetInfo *set, Instance &instance) {
+        Repaired repaired;
+        extent.user = extent.channel = PG_GETARG_INT64(0);
+        if (!PG_ARGISNULL(0))
+            part(instance, extent, repaired);
+        put(set, repaired);
+    });
+    return Datum(0);
+}
+
+Extent one_user()
+{
+    Extent extent;
+    extent.has_user = true;
+    return extent;
+}
+
+Extent one_channel()
+{
+    Extent extent;
+    extent.has_channel = true;
+    return extent;
+}
+
 } // namespace
 
 } // namespace hermet
@@ -62,42 +92,15 @@ HERMET_FUNCTION(repair)
 
 HERMET_FUNCTION(repair_conversation_view)
 {
-    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
-        Extent extent;
-        extent.has_user = true;
-        extent.user = PG_GETARG_INT64(0);
-        Repaired repaired;
-        if (!PG_ARGISNULL(0))
-            repair_conversations(instance, extent, repaired);
-        put_conversations(set, repaired);
-    });
-    return Datum(0);
+    return repair_part(fcinfo, one_user(), repair_conversations, put_conversations);
 }
 
 HERMET_FUNCTION(repair_contact_view)
 {
-    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
-        Extent extent;
-        extent.has_user = true;
-        extent.user = PG_GETARG_INT64(0);
-        Repaired repaired;
-        if (!PG_ARGISNULL(0))
-            repair_contacts(instance, extent, repaired);
-        put_contacts(set, repaired);
-    });
-    return Datum(0);
+    return repair_part(fcinfo, one_user(), repair_contacts, put_contacts);
 }
 
 HERMET_FUNCTION(repair_channel)
 {
-    repair(fcinfo, 1, [=](ReturnSetInfo *set, Instance &instance) {
-        Extent extent;
-        extent.has_channel = true;
-        extent.channel = PG_GETARG_INT64(0);
-        Repaired repaired;
-        if (!PG_ARGISNULL(0))
-            repair_conversations(instance, extent, repaired);
-        put_conversations(set, repaired);
-    });
-    return Datum(0);
+    return repair_part(fcinfo, one_channel(), repair_conversations, put_conversations);
 }

@@ -104,27 +104,23 @@ SELECT count(*) FROM (
    ORDER BY v.channel_id, v.user_id FOR NO KEY UPDATE) x)",
                                              {INT8ARRAYOID}};
 
-/* Each counts the rows that should be stored and are not. */
-const pg::Statement update_cursors = {R"(
-WITH d AS MATERIALIZED (SELECT q.user_id, q.channel_id, {columns cursor} FROM ({conversation}) q),
-     u AS (
-       UPDATE {s}.user_conversation_view v SET {set cursor}, updated_at = $3 FROM d
-        WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs cursor})
-SELECT count(*) FROM d
- WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
-                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id))",
+/* Derives a column group of some rows; counts the rows that should be stored and are not. */
+#define UPDATE_COLUMN_GROUP(group)                                                                 \
+    "WITH d AS MATERIALIZED (SELECT q.user_id, q.channel_id, {columns " group "} "                 \
+    "                          FROM ({conversation}) q), "                                         \
+    "     u AS (UPDATE {s}.user_conversation_view v SET {set " group "}, updated_at = $3 FROM d "  \
+    "            WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id "                     \
+    "              AND {differs " group "}) "                                                      \
+    "SELECT count(*) FROM d "                                                                      \
+    " WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v "                                 \
+    "                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id)"
+
+const pg::Statement update_cursors = {UPDATE_COLUMN_GROUP("cursor"),
                                       {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
                                       "{members_of_keys}",
                                       true};
 
-const pg::Statement update_settings = {R"(
-WITH d AS MATERIALIZED (SELECT q.user_id, q.channel_id, {columns setting} FROM ({conversation}) q),
-     u AS (
-       UPDATE {s}.user_conversation_view v SET {set setting}, updated_at = $3 FROM d
-        WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id AND {differs setting})
-SELECT count(*) FROM d
- WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
-                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id))",
+const pg::Statement update_settings = {UPDATE_COLUMN_GROUP("setting"),
                                        {INT8ARRAYOID, INT8ARRAYOID, INT8OID},
                                        "{members_of_keys}",
                                        true};
