@@ -24,7 +24,8 @@ SELECT 'source', x.item, x.expected, NULL, x.reason
   LEFT JOIN {s}.channel_read_record r ON r.user_id = k.user_id AND r.channel_id = k.channel_id
   LEFT JOIN {s}.conversation_setting st ON st.user_id = k.user_id AND st.channel_id = k.channel_id
   {last_message}
-  {sender}
+  LEFT JOIN {s}.channel_member s ON s.channel_id = cm.channel_id AND s.user_id = lm.sender_id
+  LEFT JOIN {s}.biz_user su ON su.id = lm.sender_id
   CROSS JOIN LATERAL (VALUES
     (1, 'channel', c.id::text,
      CASE WHEN c.id IS NULL THEN 'there is no such channel: no row'

@@ -82,8 +82,8 @@ void look_up(Oid schema, Instance *instance)
                 ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
                 errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name,
                        names[i]),
-                errhint("hermet.upgrade() makes a missing table anew, hermet.detach() stops the "
-                        "maintenance of the others."));
+                errhint("Bring the table back; hermet.upgrade() makes those of the read side anew, "
+                        "hermet.detach() stops the maintenance."));
         Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
         ReleaseSysCache(tuple);
         if (i > 0 && owner != instance->owner)

@@ -18,7 +18,10 @@ namespace {
 /* The depth of the triggers that a statement of hermet's own fires; -1 while none runs. */
 int own_write_depth = -1;
 
-int trigger_depth() { return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, Datum(0))); }
+int trigger_depth()
+{
+    return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, Datum(0)));
+}
 
 void append_expanded(StringInfo out, const char *text, const char *schema, const char *scope,
                      Fragment fragment)
@@ -40,6 +43,11 @@ void append_expanded(StringInfo out, const char *text, const char *schema, const
         text = close + 1;
     }
     appendStringInfoString(out, text);
+}
+
+void set_option(const char *name, const char *value)
+{
+    set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*
@@ -168,6 +176,14 @@ Result execute(const Plan &plan, const Datum *values, Sight sight)
 
 namespace {
 
+/* For statements over whole tables, until AtEOXact_GUC() of what this returns. */
+int allow_scans()
+{
+    int settings = NewGUCNestLevel();
+    set_option("enable_seqscan", "on");
+    return settings;
+}
+
 SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 {
     SPIPlanPtr plan = SPI_prepare_cursor(sql, parameters.count, const_cast<Oid *>(parameters.types),
@@ -181,6 +197,7 @@ SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 
 Result execute_once(const char *sql, const Parameters &parameters, Sight sight)
 {
+    int settings = allow_scans();
     SPIPlanPtr plan = prepare_once(sql, parameters);
     Snapshot snapshot = InvalidSnapshot;
     if (sight == Sight::fresh && IsolationUsesXactSnapshot())
@@ -192,11 +209,13 @@ Result execute_once(const char *sql, const Parameters &parameters, Sight sight)
         elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
     Result rows = {SPI_tuptable, SPI_processed};
     SPI_freeplan(plan);
+    AtEOXact_GUC(true, settings);
     return rows;
 }
 
 int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters)
 {
+    int settings = allow_scans();
     SPIPlanPtr plan = prepare_once(sql, parameters);
     ParamListInfo params = makeParamList(parameters.count);
     for (int i = 0; i < parameters.count; i++) {
@@ -217,6 +236,7 @@ int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parame
     if (result < 0)
         elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
     SPI_freeplan(plan);
+    AtEOXact_GUC(true, settings);
     return static_cast<int64>(SPI_processed);
 }
 
@@ -242,8 +262,14 @@ void Session::begin(Oid owner)
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     settings = NewGUCNestLevel();
     /* pg_temp comes last when it is named, and first, for types too, when it is not. */
-    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-                      GUC_ACTION_SAVE, true, 0, false);
+    set_option("search_path", "pg_catalog, pg_temp");
+    /*
+     * Statements that look up keys in tables of any size, planned once a session: by index,
+     * whatever the statistics of the day say, and not compiled.
+     */
+    set_option("plan_cache_mode", "force_generic_plan");
+    set_option("enable_seqscan", "off");
+    set_option("jit", "off");
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
 }

@@ -15,10 +15,16 @@ const pg::Statement refresh = {
 WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]) k (user_id, contact_id)),
      d AS MATERIALIZED ({contact}),
      e AS MATERIALIZED ({contact_reverse}),
+     stored AS MATERIALIZED (
+       SELECT v.user_id, v.contact_id
+         FROM k JOIN {s}.user_contact_view v ON v.user_id = k.user_id AND v.contact_id = k.contact_id),
+     reverse_stored AS MATERIALIZED (
+       SELECT r.owner_user_id, r.contact_user_id
+         FROM k JOIN {s}.contact_reverse_index r ON r.contact_user_id = k.contact_id AND r.owner_user_id = k.user_id),
      deleted AS (
        DELETE FROM {s}.user_contact_view v USING k
         WHERE v.user_id = k.user_id AND v.contact_id = k.contact_id
-          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = v.user_id AND d.contact_id = v.contact_id)
+          AND (k.user_id, k.contact_id) NOT IN (SELECT d.user_id, d.contact_id FROM d)
        RETURNING 1),
      updated AS (
        UPDATE {s}.user_contact_view v SET {set contact}, updated_at = $3 FROM d
@@ -27,14 +33,12 @@ WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]
      inserted AS (
        INSERT INTO {s}.user_contact_view ({columns contact}, updated_at)
        SELECT {d contact}, $3 FROM d
-        WHERE NOT EXISTS (SELECT FROM {s}.user_contact_view v
-                           WHERE v.user_id = d.user_id AND v.contact_id = d.contact_id)
+        WHERE (d.user_id, d.contact_id) NOT IN (SELECT o.user_id, o.contact_id FROM stored o)
        RETURNING 1),
      reverse_deleted AS (
        DELETE FROM {s}.contact_reverse_index r USING k
         WHERE r.contact_user_id = k.contact_id AND r.owner_user_id = k.user_id
-          AND NOT EXISTS (SELECT FROM e WHERE e.contact_user_id = r.contact_user_id
-                                          AND e.owner_user_id = r.owner_user_id)
+          AND (k.user_id, k.contact_id) NOT IN (SELECT e.owner_user_id, e.contact_user_id FROM e)
        RETURNING 1),
      reverse_updated AS (
        UPDATE {s}.contact_reverse_index r SET created_at = e.created_at FROM e
@@ -44,8 +48,8 @@ WITH k AS MATERIALIZED (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]
      reverse_inserted AS (
        INSERT INTO {s}.contact_reverse_index (contact_user_id, owner_user_id, created_at)
        SELECT e.contact_user_id, e.owner_user_id, e.created_at FROM e
-        WHERE NOT EXISTS (SELECT FROM {s}.contact_reverse_index r
-                           WHERE r.contact_user_id = e.contact_user_id AND r.owner_user_id = e.owner_user_id)
+        WHERE (e.owner_user_id, e.contact_user_id) NOT IN (
+                SELECT o.owner_user_id, o.contact_user_id FROM reverse_stored o)
        RETURNING 1)
 SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM deleted),
        (SELECT count(*) FROM reverse_inserted), (SELECT count(*) FROM reverse_updated),

@@ -40,18 +40,22 @@ UNION ALL
 SELECT false, lm.sender_id FROM cm {last_message} WHERE lm.id IS NOT NULL)",
                                      {INT8ARRAYOID, INT8ARRAYOID}};
 
+/* NOT IN is a hash here: its cost does not hang on how many rows the planner expects. */
 const pg::Statement refresh = {R"(
 WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $4::bigint[]) k (user_id, channel_id, peer_user_id)),
      d AS MATERIALIZED ({conversation}),
-     old AS MATERIALIZED (
+     stored AS MATERIALIZED (
        SELECT v.user_id, v.channel_id, v.peer_user_id
-         FROM k JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id
-       UNION
-       SELECT k.user_id, k.channel_id, k.peer_user_id FROM k),
+         FROM k JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id),
+     reverse_stored AS MATERIALIZED (
+       SELECT r.peer_user_id, r.owner_user_id, r.channel_id
+         FROM (SELECT * FROM stored UNION SELECT * FROM k UNION SELECT d.user_id, d.channel_id, d.peer_user_id FROM d) o
+         JOIN {s}.conversation_reverse_index r
+           ON r.peer_user_id = o.peer_user_id AND r.owner_user_id = o.user_id AND r.channel_id = o.channel_id),
      deleted AS (
        DELETE FROM {s}.user_conversation_view v USING k
         WHERE v.user_id = k.user_id AND v.channel_id = k.channel_id
-          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = v.user_id AND d.channel_id = v.channel_id)
+          AND (k.user_id, k.channel_id) NOT IN (SELECT d.user_id, d.channel_id FROM d)
        RETURNING 1),
      updated AS (
        UPDATE {s}.user_conversation_view v SET {set conversation}, updated_at = $3 FROM d
@@ -60,14 +64,13 @@ WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $4::big
      inserted AS (
        INSERT INTO {s}.user_conversation_view ({columns conversation}, updated_at)
        SELECT {d conversation}, $3 FROM d
-        WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v
-                           WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id)
+        WHERE (d.user_id, d.channel_id) NOT IN (SELECT o.user_id, o.channel_id FROM stored o)
        RETURNING 1),
      reverse_deleted AS (
-       DELETE FROM {s}.conversation_reverse_index r USING old
-        WHERE r.peer_user_id = old.peer_user_id AND r.owner_user_id = old.user_id AND r.channel_id = old.channel_id
-          AND NOT EXISTS (SELECT FROM d WHERE d.user_id = r.owner_user_id AND d.channel_id = r.channel_id
-                                          AND d.peer_user_id = r.peer_user_id)
+       DELETE FROM {s}.conversation_reverse_index r USING reverse_stored o
+        WHERE r.peer_user_id = o.peer_user_id AND r.owner_user_id = o.owner_user_id AND r.channel_id = o.channel_id
+          AND (o.peer_user_id, o.owner_user_id, o.channel_id) NOT IN (
+                SELECT d.peer_user_id, d.user_id, d.channel_id FROM d WHERE d.peer_user_id IS NOT NULL)
        RETURNING 1),
      reverse_updated AS (
        UPDATE {s}.conversation_reverse_index r SET created_at = d.created_at FROM d
@@ -78,9 +81,8 @@ WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $4::big
        INSERT INTO {s}.conversation_reverse_index (peer_user_id, owner_user_id, channel_id, created_at)
        SELECT d.peer_user_id, d.user_id, d.channel_id, d.created_at FROM d
         WHERE d.peer_user_id IS NOT NULL
-          AND NOT EXISTS (SELECT FROM {s}.conversation_reverse_index r
-                           WHERE r.peer_user_id = d.peer_user_id AND r.owner_user_id = d.user_id
-                             AND r.channel_id = d.channel_id)
+          AND (d.peer_user_id, d.user_id, d.channel_id) NOT IN (
+                SELECT o.peer_user_id, o.owner_user_id, o.channel_id FROM reverse_stored o)
        RETURNING 1)
 SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM deleted),
        (SELECT count(*) FROM reverse_inserted), (SELECT count(*) FROM reverse_updated),
@@ -146,7 +148,7 @@ UPDATE {s}.user_conversation_view v SET {set group}, updated_at = $2
 const pg::Statement update_sender_names = {R"(
 UPDATE {s}.user_conversation_view v SET last_message_sender_name = d.name, updated_at = $2
   FROM (SELECT cm.channel_id, {sender_name} AS name
-          FROM unnest($1::bigint[]) cm (channel_id) {last_message} {sender}) d
+          FROM unnest($1::bigint[]) cm (channel_id) {last_message}) d
  WHERE v.channel_id = d.channel_id
    AND (ROW(v.last_message_sender_name)::record) *<> (ROW(d.name)::record))",
                                            {INT8ARRAYOID, INT8OID},
@@ -332,7 +334,7 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
     }
     pg::make_unique(owners);
     pg::make_unique(profiles);
-    lock_owners(instance, owners, false);
+    lock_owners(instance, owners);
     lock_profiles(instance, profiles, false);
 }
 

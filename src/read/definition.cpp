@@ -123,7 +123,6 @@ SELECT cm.id, cm.user_id, cm.channel_id,
   LEFT JOIN {s}.channel_read_record r ON r.user_id = cm.user_id AND r.channel_id = cm.channel_id
   LEFT JOIN {s}.conversation_setting st ON st.user_id = cm.user_id AND st.channel_id = cm.channel_id
   {last_message}
-  {sender}
   LEFT JOIN LATERAL (
     SELECT count(*)::int AS unread_count, (count(*) FILTER (WHERE {mentioned}))::int AS mention_count
       FROM {s}.message m
@@ -149,12 +148,12 @@ SELECT cm.id, cm.user_id, cm.channel_id,
      WHERE y.channel_id = cm.channel_id AND y.deleted_at = 0
      ORDER BY y.id DESC
      LIMIT 1) lm ON true)"},
-    {"sender",
-     R"(LEFT JOIN {s}.channel_member s ON s.channel_id = cm.channel_id AND s.user_id = lm.sender_id
-  LEFT JOIN {s}.biz_user su ON su.id = lm.sender_id)"},
-    {"sender_name", R"(CASE WHEN s.nickname <> '' THEN s.nickname
-            WHEN s.user_id IS NOT NULL THEN coalesce(su.nickname, '')
-            ELSE '' END)"},
+    /* A lookup, not a join: only where the name is asked for, and always by both columns. */
+    {"sender_name", R"(coalesce((
+         SELECT CASE WHEN s.nickname <> '' THEN s.nickname
+                     ELSE (SELECT su.nickname FROM {s}.biz_user su WHERE su.id = s.user_id) END
+           FROM {s}.channel_member s
+          WHERE s.channel_id = cm.channel_id AND s.user_id = lm.sender_id), ''))"},
 
     /* Rule 5: of a message m, for the membership cm with the read record r. */
     {"counted", R"(m.id > coalesce(r.last_read_message_id, 0) AND m.sender_id <> cm.user_id

@@ -19,7 +19,6 @@ SELECT cm.channel_id, coalesce(lm.id, 0), coalesce(lm.message_type, ''), coalesc
        coalesce(lm.sender_id, 0), coalesce(lm.sent_at, 0), {sender_name}
   FROM unnest($1::bigint[]) cm (channel_id)
   {last_message}
-  {sender}
  ORDER BY 1)",
                                             {INT8ARRAYOID}};
 

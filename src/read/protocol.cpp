@@ -76,9 +76,9 @@ void share_channels(Instance &instance, const pg::Vector<int64> &ids)
     lock_keys(instance, pg::LockClass::channel, ids, false);
 }
 
-void lock_owners(Instance &instance, const pg::Vector<int64> &ids, bool exclusive)
+void lock_owners(Instance &instance, const pg::Vector<int64> &ids)
 {
-    lock_keys(instance, pg::LockClass::owner, ids, exclusive);
+    lock_keys(instance, pg::LockClass::owner, ids, true);
 }
 
 void lock_profiles(Instance &instance, const pg::Vector<int64> &ids, bool exclusive)

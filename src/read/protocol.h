@@ -7,8 +7,9 @@
  *
  *   channel(c)  exclusive: the channel, its members, its messages change
  *               shared: a read mark or a setting of c changes
- *   owner(u)    exclusive: friendships of u change
- *               shared: a single conversation row of u may be created, refreshed, deleted
+ *   owner(u)    exclusive: friendships of u change, or a single conversation row of u may be
+ *               created, refreshed, deleted; never shared, so that a transaction that opens a
+ *               single channel and then befriends its members has no lock to strengthen
  *   profile(u)  exclusive: biz_user u changes
  *               shared: something of u is copied, or u becomes or ceases to be copied from
  *
@@ -51,8 +52,8 @@ void share_channels(Instance &instance, const pg::Vector<int64> &ids);
 /* Whether this transaction has, or for so many keys gets without waiting, the whole instance. */
 bool holds_all_keys(Instance &instance, size_t keys, pg::Vector<LOCKTAG> *taken = nullptr);
 
-/* Keys of owners and profiles; ids need not be sorted or unique. */
-void lock_owners(Instance &instance, const pg::Vector<int64> &ids, bool exclusive);
+/* Keys of owners, exclusively, and of profiles; ids need not be sorted or unique. */
+void lock_owners(Instance &instance, const pg::Vector<int64> &ids);
 void lock_profiles(Instance &instance, const pg::Vector<int64> &ids, bool exclusive);
 
 } // namespace hermet

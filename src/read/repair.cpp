@@ -66,7 +66,7 @@ void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaire
     }
     pg::make_unique(owners);
     pg::make_unique(profiles);
-    lock_owners(instance, owners, true);
+    lock_owners(instance, owners);
     lock_profiles(instance, profiles, false);
     ContactKeys &keys = pg::make<ContactKeys>();
     for (const std::pair<int64, int64> &pair : pairs)

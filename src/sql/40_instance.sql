@@ -447,6 +447,14 @@ DECLARE
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
+  -- A table of the write side made anew would be empty, and so would the read side be.
+  FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t
+            WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL
+  LOOP
+    RAISE EXCEPTION 'table "%.%" of the hermet instance does not exist', target, r.table_name
+      USING ERRCODE = 'undefined_table',
+            HINT = 'Bring it back, or call hermet.detach() and hermet.attach(), which makes an empty one.';
+  END LOOP;
   -- Triggers of ours that are not as the catalog says go, and are made anew.
   FOR r IN
     SELECT g.tgname, c.relname

@@ -13,7 +13,8 @@ BEGIN
   PERFORM hermet.require_owner(target);
 
   RETURN QUERY
-    SELECT 'table missing', format('%I.%I', target, t.table_name), 'hermet.upgrade() makes it anew'
+    SELECT 'table missing', format('%I.%I', target, t.table_name),
+           CASE WHEN t.side = 'write' THEN 'bring it back: the read side derives from it' ELSE 'hermet.upgrade() makes it anew' END
       FROM hermet.catalog_tables() t
      WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL;
   RETURN QUERY
@@ -48,6 +49,12 @@ BEGIN
       LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
      WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
         OR pg_get_triggerdef(g.oid) <> format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name);
+  RETURN QUERY
+    SELECT 'trigger on the read side', format('%I.%I.%I', target, t.table_name, g.tgname),
+           'a BEFORE ROW trigger may change what hermet writes'
+      FROM hermet.catalog_tables() t
+      JOIN pg_trigger g ON g.tgrelid = to_regclass(format('%I.%I', target, t.table_name))
+     WHERE t.side = 'read' AND NOT g.tgisinternal AND g.tgtype & 3 = 3 AND g.tgenabled <> 'D';
   RETURN QUERY
     SELECT 'rule on a table', format('%I.%I', target, t.table_name), format('rule %I may turn writes elsewhere', r.rulename)
       FROM hermet.catalog_tables() t
@@ -101,13 +108,15 @@ BEGIN
     END IF;
   END IF;
   IF to_regclass(format('%I.hermet_check', target)) IS NOT NULL THEN
+    -- A narrower check later on does not take back what a wider one found.
     FOR found, n, newest IN
-      EXECUTE format('SELECT DISTINCT ON (table_name) table_name, problems, checked_at FROM %I.hermet_check ORDER BY table_name, id DESC', target)
+      EXECUTE format('SELECT DISTINCT ON (table_name) table_name, problems, checked_at FROM %1$I.hermet_check c '
+                     'WHERE problems > 0 AND NOT EXISTS (SELECT FROM %1$I.hermet_check l '
+                     ' WHERE l.table_name = c.table_name AND l.id > c.id AND l.user_id IS NULL AND l.sample = 1) '
+                     'ORDER BY table_name, id DESC', target)
     LOOP
-      IF n > 0 THEN
-        RETURN QUERY SELECT 'last check found problems', format('%I.%I', target, found),
-          format('%s at %s: hermet.check_consistency() lists them, hermet.repair() mends them', n, to_timestamp(newest / 1000.0));
-      END IF;
+      RETURN QUERY SELECT 'last check found problems', format('%I.%I', target, found),
+        format('%s at %s: hermet.check_consistency() lists them, hermet.repair() mends them', n, to_timestamp(newest / 1000.0));
     END LOOP;
   END IF;
 

@@ -78,7 +78,7 @@ void apply(Firing &firing, Friendships &friendships)
     pg::Vector<int64> &friends = pg::make<pg::Vector<int64>>(friendships.contacts.contacts);
     pg::make_unique(owners);
     pg::make_unique(friends);
-    lock_owners(instance, owners, true);
+    lock_owners(instance, owners);
     lock_profiles(instance, friends, false);
 
     Changes view, reverse;
