@@ -103,10 +103,14 @@ void require_after_statement(const TriggerData *trigger)
             trigger, "AFTER ... FOR EACH STATEMENT, with its transition tables");
 }
 
-void require_before_row(const TriggerData *trigger)
+void require_before_row(const TriggerData *trigger, bool insert_too)
 {
-    require(TRIGGER_FIRED_BEFORE(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event),
-            trigger, "BEFORE ... FOR EACH ROW");
+    TriggerEvent event = trigger->tg_event;
+    require(TRIGGER_FIRED_BEFORE(event) && TRIGGER_FIRED_FOR_ROW(event) &&
+                (TRIGGER_FIRED_BY_UPDATE(event) || (insert_too && TRIGGER_FIRED_BY_INSERT(event))),
+            trigger,
+            insert_too ? "BEFORE INSERT OR UPDATE ... FOR EACH ROW"
+                       : "BEFORE UPDATE ... FOR EACH ROW");
 }
 
 } // namespace hermet::pg

@@ -39,8 +39,11 @@ class Rows {
 /* Whether two values of a column are the same byte for byte: equal by collation is not enough. */
 bool same_image(const Rows &a, const Rows &b, AttrNumber number);
 
-/* 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, or BEFORE ... FOR EACH ROW. */
+/*
+ * 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, or BEFORE UPDATE (or, where allowed,
+ * INSERT) ... FOR EACH ROW: anybody may create one that is not.
+ */
 void require_after_statement(const TriggerData *trigger);
-void require_before_row(const TriggerData *trigger);
+void require_before_row(const TriggerData *trigger, bool insert_too);
 
 } // namespace hermet::pg

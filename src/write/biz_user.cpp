@@ -73,7 +73,7 @@ HERMET_TRIGGER(complete_biz_user)
 {
     constexpr int shown[] = {c_nickname, c_avatar, c_mobile, c_status, c_deleted_at};
 
-    pg::require_before_row(trigger);
+    pg::require_before_row(trigger, false);
     AttrNumber at[column_count];
     pg::find_columns(trigger->tg_relation, columns, column_count, at);
     return PointerGetDatum(raise_version(trigger, at, c_id, c_version, shown, lengthof(shown)));

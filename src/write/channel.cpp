@@ -156,7 +156,7 @@ HERMET_TRIGGER(complete_channel)
 {
     constexpr int shown[] = {c_name, c_avatar};
 
-    pg::require_before_row(trigger);
+    pg::require_before_row(trigger, true);
     bool is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
     if (pg::own_write_runs())
         return PointerGetDatum(is_update ? trigger->tg_newtuple : trigger->tg_trigtuple);

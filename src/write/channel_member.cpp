@@ -116,7 +116,7 @@ HERMET_TRIGGER(sync_channel_member)
 /* A member who comes back starts anew, unless the statement says when he joined. */
 HERMET_TRIGGER(complete_channel_member)
 {
-    pg::require_before_row(trigger);
+    pg::require_before_row(trigger, false);
     AttrNumber at[column_count];
     pg::find_columns(trigger->tg_relation, columns, column_count, at);
     TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
