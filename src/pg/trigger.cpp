@@ -65,7 +65,12 @@ Datum Rows::value(AttrNumber number) const
 {
     bool null;
     Datum value = slot_getattr(slot_, number, &null);
-    return null ? Datum(0) : value;
+    if (null)
+        ereport(ERROR, errcode(ERRCODE_NOT_NULL_VIOLATION),
+                errmsg("column \"%s\" must not be NULL",
+                       NameStr(TupleDescAttr(slot_->tts_tupleDescriptor, number - 1)->attname)),
+                errhint("The columns that hermet reads are NOT NULL."));
+    return value;
 }
 
 bool same_image(const Rows &a, const Rows &b, AttrNumber number)

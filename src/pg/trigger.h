@@ -27,6 +27,7 @@ class Rows {
     void close();
     int64 count() const;
 
+    /* 23502 for a NULL: no column that hermet reads allows one. */
     Datum value(AttrNumber number) const;
     int64 int8(AttrNumber number) const { return DatumGetInt64(value(number)); }
     TupleTableSlot *slot() const { return slot_; }

@@ -153,6 +153,7 @@ struct FanOut {
     AttrNumber at[view_column_count];
     ConversationKeys *to_recount;
     ConversationKeys *to_reset; /* rows whose closed_at has to be looked up again */
+    pg::Vector<int64> *broken;  /* channels with a row that has a NULL where none may be */
     pg::Vector<int64> *drifted; /* channels with a counter that could not take the delta */
 
     bool open()
@@ -190,6 +191,13 @@ struct FanOut {
         auto column = [&](ViewColumn c) -> Datum & { return values[at[c] - 1]; };
         auto int8 = [&](ViewColumn c) { return DatumGetInt64(column(c)); };
         bool changed = false;
+
+        for (AttrNumber number : at) {
+            if (walk.nulls()[number - 1]) {
+                broken->push_back(int8(c_channel_id));
+                return false;
+            }
+        }
 
         int64 unread, mentions;
         sum.count(int8(c_user_id), int8(c_cursor), int8(c_opened_at), &unread, &mentions);
@@ -333,6 +341,7 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
     fan.since = since;
     fan.to_recount = &pg::make<ConversationKeys>();
     fan.to_reset = &pg::make<ConversationKeys>();
+    fan.broken = &pg::make<pg::Vector<int64>>();
     fan.drifted = &pg::make<pg::Vector<int64>>();
     if (!fan.open()) {
         fan.close();
@@ -371,6 +380,8 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
         note_incident(instance, Table::user_conversation_view, "channel_id", *fan.drifted,
                       "a counter would have gone below zero");
     }
+    short_of_rows.insert(short_of_rows.end(), fan.broken->begin(), fan.broken->end());
+    pg::make_unique(short_of_rows);
     if (!short_of_rows.empty())
         mend(instance, states, short_of_rows, since);
 }
