@@ -25,7 +25,7 @@ SHLIB_LINK += -lstdc++ -Wl,--version-script=src/hermet.map
 override with_llvm = no
 
 # These have recipes of their own and need no pg_config: they install what is missing first.
-OWN_GOALS = help deps check demo replay storm format lint dist
+OWN_GOALS = help deps check demo replay storm sanitize format lint dist
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -68,6 +68,11 @@ replay: deps
 #: make storm SECONDS=120    random writes of every kind over many connections, then check
 storm: deps
 	@SECONDS_OF_STORM=$(SECONDS) test/storm
+
+#: make sanitize             regress, model, storm and fuzzer with ASan and UBSan in the extension (minutes)
+#:                             ONLY="model storm fuzz" picks parts
+sanitize: deps
+	@test/sanitize
 
 #: make format               clang-format over all C++ sources
 #: make lint                 clang-format, clang-tidy, cppcheck and shellcheck, nothing changed
