@@ -147,7 +147,7 @@ Instance &find_own_instance(const NameData *target)
         "SELECT n.oid FROM pg_catalog.pg_namespace n "
         "WHERE n.nspname OPERATOR(pg_catalog.=) hermet.resolve_target($1)";
     Oid types[] = {NAMEOID};
-    Datum values[] = {NameGetDatum(target)};
+    Datum values[] = {target ? NameGetDatum(target) : Datum(0)};
     char nulls[] = {target ? ' ' : 'n'};
 
     if (SPI_connect() != SPI_OK_CONNECT)

@@ -286,7 +286,9 @@ void fuzz_shapes(Rng &rng, const World &world, Session &session, int64_t rounds)
             const Table &table = rng.pick(rng.chance(65) ? instance.write : instance.read);
             const std::string name = instance.quoted + "." + quote_name(table.name);
             const std::string column = quote_name(rng.pick(table.columns).name);
-            const std::string alter = "ALTER TABLE " + name + " ";
+            auto alter = [&](const std::string &what) {
+                session.guarded(put("ALTER TABLE {} {}", name, what));
+            };
             touched = quote_name(table.name);
             switch (rng.below(22)) {
                 case 0:
@@ -295,51 +297,50 @@ void fuzz_shapes(Rng &rng, const World &world, Session &session, int64_t rounds)
                     write_nulls(rng, session, instance, table);
                     break;
                 case 3:
-                    session.guarded(alter + "ALTER " + column + " DROP DEFAULT");
-                    session.guarded(alter + "ALTER " + column + " TYPE " +
-                                    rng.pick<std::string>({"text", "numeric", "int", "varchar(3)",
-                                                           "bytea", "bigint[]", "text[]"}) +
-                                    " USING NULL");
+                    alter(put("ALTER {} DROP DEFAULT", column));
+                    alter(put("ALTER {} TYPE {} USING NULL", column,
+                              rng.pick<std::string>({"text", "numeric", "int", "varchar(3)",
+                                                     "bytea", "bigint[]", "text[]"})));
                     break;
                 case 4:
-                    session.guarded(alter + "DROP COLUMN " + column + " CASCADE");
+                    alter(put("DROP COLUMN {} CASCADE", column));
                     break;
                 case 5:
-                    session.guarded(alter + "RENAME COLUMN " + column + " TO renamed");
+                    alter(put("RENAME COLUMN {} TO renamed", column));
                     break;
                 case 6:
-                    session.guarded(alter + "RENAME TO renamed");
+                    alter("RENAME TO renamed");
                     break;
                 case 7:
-                    session.guarded(alter + "SET SCHEMA public");
+                    alter("SET SCHEMA public");
                     break;
                 case 8:
-                    session.guarded(alter + "DISABLE TRIGGER USER");
+                    alter("DISABLE TRIGGER USER");
                     break;
                 case 9:
                     session.guarded("DROP TRIGGER hermet_guard ON " + name);
                     session.guarded("DROP TRIGGER hermet_after_update ON " + name);
                     break;
                 case 10:
-                    session.guarded(alter + "ADD COLUMN own text GENERATED ALWAYS AS ('x') STORED");
+                    alter("ADD COLUMN own text GENERATED ALWAYS AS ('x') STORED");
                     break;
                 case 11:
                     session.guarded("CREATE TABLE public.child () INHERITS (" + name + ")");
                     session.guarded("INSERT INTO public.child DEFAULT VALUES");
                     break;
                 case 12:
-                    session.guarded(alter + "DROP CONSTRAINT " + quote_name(table.name + "_pkey"));
+                    alter("DROP CONSTRAINT " + quote_name(table.name + "_pkey"));
                     break;
                 case 13:
-                    session.guarded(alter + "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+                    alter("ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
                     break;
                 case 14:
-                    session.guarded("CREATE RULE fuzz AS ON " +
-                                    rng.pick<std::string>({"INSERT", "UPDATE", "DELETE"}) + " TO " +
-                                    name + " DO INSTEAD NOTHING");
+                    session.guarded(put("CREATE RULE fuzz AS ON {} TO {} DO INSTEAD NOTHING",
+                                        rng.pick<std::string>({"INSERT", "UPDATE", "DELETE"}),
+                                        name));
                     break;
                 case 15:
-                    session.guarded(alter + "OWNER TO " + world.nobody);
+                    alter("OWNER TO " + world.nobody);
                     break;
                 case 16:
                     session.guarded("DROP TABLE " + name + " CASCADE");
@@ -354,11 +355,11 @@ void fuzz_shapes(Rng &rng, const World &world, Session &session, int64_t rounds)
                     session.guarded("ALTER SCHEMA " + instance.quoted + " RENAME TO renamed");
                     break;
                 case 19:
-                    session.guarded(alter + "ADD CHECK (" + column + " IS NULL) NOT VALID");
+                    alter(put("ADD CHECK ({} IS NULL) NOT VALID", column));
                     break;
                 case 20:
-                    session.guarded(alter + "ALTER " + column +
-                                    " TYPE varchar(64) COLLATE public.hermet_fuzz_equal");
+                    alter(
+                        put("ALTER {} TYPE varchar(64) COLLATE public.hermet_fuzz_equal", column));
                     break;
                 default:
                     for (int k = 0; k < 4; k++)
