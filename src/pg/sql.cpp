@@ -142,13 +142,6 @@ void Plans::clear()
     count_ = capacity_ = 0;
 }
 
-bool Result::is_null(uint64 row, int column) const
-{
-    bool null;
-    SPI_getbinval(table->vals[row], table->tupdesc, column + 1, &null);
-    return null;
-}
-
 Datum Result::value(uint64 row, int column) const
 {
     bool null;

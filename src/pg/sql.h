@@ -54,7 +54,6 @@ struct Result {
     SPITupleTable *table;
     uint64 count; /* rows returned, or rows written where nothing is returned */
 
-    bool is_null(uint64 row, int column) const;
     Datum value(uint64 row, int column) const; /* 0 for NULL */
     int64 int8(uint64 row, int column) const { return DatumGetInt64(value(row, column)); }
     bool boolean(uint64 row, int column) const { return DatumGetBool(value(row, column)); }

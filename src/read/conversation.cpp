@@ -366,24 +366,29 @@ bool written_since(TransactionId by, CommandId in, CommandId since)
 }
 
 void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, CommandId since,
-                        const char *detail)
+                        const char *detail, const pg::Vector<int64> *unfinished)
 {
     if (channels.empty())
         return;
-    pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
+    pg::Vector<int64> &changed = pg::make<pg::Vector<int64>>();
+    if (unfinished)
+        changed.insert(changed.end(), unfinished->begin(), unfinished->end());
     pg::Result members = run(instance, select_member_versions, {pg::int8_array(channels)});
     for (uint64 i = 0; i < members.count; i++)
         if (written_since(DatumGetTransactionId(members.value(i, 1)),
                           DatumGetCommandId(members.value(i, 2)), since))
-            unfinished.push_back(members.int8(i, 0));
-    pg::make_unique(unfinished);
-    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
-    for (int64 channel : channels)
-        if (!std::binary_search(unfinished.begin(), unfinished.end(), channel))
-            drifted.push_back(channel);
+            changed.push_back(members.int8(i, 0));
+    pg::make_unique(changed);
 
+    pg::Vector<int64> &pending = pg::make<pg::Vector<int64>>();
+    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
+    for (int64 channel : channels) {
+        bool is_pending = std::binary_search(changed.begin(), changed.end(), channel);
+        (is_pending ? pending : drifted).push_back(channel);
+    }
     Changes view, reverse;
-    refresh_channels(instance, unfinished, view, reverse);
+    if (!pending.empty())
+        refresh_channels(instance, pending, view, reverse);
     if (drifted.empty())
         return;
     view = reverse = {};

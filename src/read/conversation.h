@@ -64,11 +64,11 @@ void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Cha
 /*
  * A stored row could not take a change: it was missing, or a counter would have gone below zero.
  * Recomputes the channels' rows and notes the incident. It is none where this statement, which ran
- * as the command `since`, changed the channel's members as well: their trigger may be still to
- * come. Needs the channels locked.
+ * as the command `since`, changed the channel's members as well, nor in channels that the caller
+ * knows to be `unfinished`: their trigger may be still to come. Needs the channels locked.
  */
 void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, CommandId since,
-                        const char *detail);
+                        const char *detail, const pg::Vector<int64> *unfinished = nullptr);
 
 /* Cursor and counters, or settings, of some rows. Needs the channels shared. */
 void refresh_cursors(Instance &instance, const ConversationKeys &keys, CommandId since);

@@ -196,18 +196,12 @@ SELECT cm.channel_id AS id,
 
     /* Scopes. */
     {"all_members", "{s}.channel_member cm"},
-    {"members_of_user", "(SELECT * FROM {s}.channel_member WHERE user_id = $1) cm"},
     {"members_of_keys", R"(unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
   JOIN {s}.channel_member cm ON cm.user_id = k.user_id AND cm.channel_id = k.channel_id)"},
     {"members_of_channels", R"(unnest($1::bigint[]) k (channel_id)
   JOIN {s}.channel_member cm ON cm.channel_id = k.channel_id)"},
     {"all_friendships", "{s}.friendship f"},
-    {"friendships_of_user", "(SELECT * FROM {s}.friendship WHERE user_id = $1) f"},
-    {"friendships_of_keys", R"(unnest($1::bigint[], $2::bigint[]) k (user_id, contact_id)
-  JOIN {s}.friendship f ON f.user_id = k.user_id AND f.friend_id = k.contact_id)"},
     {"all_channels", "(SELECT id AS channel_id FROM {s}.channel) cm"},
-    {"channels_of_user", R"((SELECT DISTINCT h.id AS channel_id FROM {s}.channel h
-   JOIN {s}.channel_member g ON g.channel_id = h.id WHERE g.user_id = $1) cm)"},
     {"channels_of_keys", "unnest($1::bigint[]) cm (channel_id)"},
 };
 

@@ -287,29 +287,6 @@ pg::Vector<LastMessage> &read_last_messages(Instance &instance,
     }
 }
 
-/*
- * Channels with a row too few or too many. Where the very statement changed the channel as well,
- * its trigger may be still to come: that is no incident.
- */
-void mend(Instance &instance, const pg::Vector<ChannelState> &states,
-          const pg::Vector<int64> &channels, CommandId since)
-{
-    pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
-    for (const ChannelState &state : states)
-        if (written_since(state.written_by, state.written_in, since))
-            unfinished.push_back(state.id);
-    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
-    pg::Vector<int64> &pending = pg::make<pg::Vector<int64>>();
-    for (int64 channel : channels) {
-        bool is_pending = std::binary_search(unfinished.begin(), unfinished.end(), channel);
-        (is_pending ? pending : drifted).push_back(channel);
-    }
-    Changes view, reverse;
-    refresh_channels(instance, pending, view, reverse);
-    recompute_channels(instance, drifted, since,
-                       "a message found a conversation row too few or too many");
-}
-
 } // namespace
 
 void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
@@ -382,8 +359,13 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
     }
     short_of_rows.insert(short_of_rows.end(), fan.broken->begin(), fan.broken->end());
     pg::make_unique(short_of_rows);
-    if (!short_of_rows.empty())
-        mend(instance, states, short_of_rows, since);
+    /* Where the very statement changed a channel, its trigger may be still to come, too. */
+    pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
+    for (const ChannelState &state : states)
+        if (written_since(state.written_by, state.written_in, since))
+            unfinished.push_back(state.id);
+    recompute_channels(instance, short_of_rows, since,
+                       "a message found a conversation row too few or too many", &unfinished);
 }
 
 } // namespace hermet
