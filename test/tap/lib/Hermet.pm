@@ -5,17 +5,20 @@ package Hermet;
 use strict;
 use warnings;
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables);
+our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables
+  no_crash health sqlstates background wait_until_blocked start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
 sub new_server {
-    my ($name) = @_;
+    my ($name, $settings, %init) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
-    $node->init;
+    $node->init(%init);
+    $node->append_conf('postgresql.conf', $settings) if $settings;
     $node->start;
     return $node;
 }
@@ -114,15 +117,182 @@ sub tables {
           . literal(quoted($schema)) . '::regnamespace ORDER BY 1');
 }
 
-# Every row of every table of a schema as text, in one order.
+# Every row of every table of a schema as text, in one order; without hermet's notes on checks and the like
+# where these are not asked about.
 sub contents {
+    my ($node, $database, $schema, $without_notes) = @_;
+    my @tables = grep { !$without_notes || !/^hermet_/ } tables($node, $database, $schema);
+    return $node->safe_psql($database, join ";\n", map {
+        'SELECT ' . literal($_),
+          'SELECT t FROM ' . quoted($schema) . '.' . quoted($_) . ' t ORDER BY t::text COLLATE "C"'
+    } @tables);
+}
+
+sub rows { return contents(@_, 1); }
+
+# A backend that died took its neighbours along; an internal error is a bug of somebody's.
+sub no_crash {
+    my ($node) = @_;
+    my @traces = grep { /terminated by signal|TRAP:|PANIC:|was aborted|unexpected state of a row/ }
+      split /\n/, slurp_file($node->logfile);
+    return is(join("\n", @traces), '', 'no server process crashed');
+}
+
+# What hermet.health() has to say, a line each, without the parts that hold a time.
+sub health {
     my ($node, $database, $schema) = @_;
-    my $all = '';
-    for my $table (tables($node, $database, $schema)) {
-        $all .= "$table\n" . $node->safe_psql($database,
-            'SELECT t FROM ' . quoted($schema) . '.' . quoted($table) . ' t ORDER BY t::text COLLATE "C"') . "\n";
+    return $node->safe_psql($database,
+        'SELECT problem, object FROM hermet.health(' . literal($schema) . ') ORDER BY 1, 2');
+}
+
+# The SQLSTATEs of what psql reports, in order.
+sub sqlstates {
+    my ($node, $database, $sql) = @_;
+    my ($status, $out, $err) = $node->psql($database, "\\set VERBOSITY sqlstate\n$sql", on_error_stop => 0);
+    return wantarray ? ([ $err =~ /ERROR:  (\w{5})/g ], $out) : join ' ', $err =~ /ERROR:  (\w{5})/g;
+}
+
+# A session that stays open and outlives its errors.
+sub background {
+    my ($node, $database) = @_;
+    my $session = $node->background_psql($database, on_error_stop => 0);
+    $session->set_query_timer_restart;
+    $session->query('\set VERBOSITY sqlstate');
+    return $session;
+}
+
+# The process waits for a lock of any kind. If it never does, that is the caller's failed test.
+sub wait_until_blocked {
+    my ($node, $pid) = @_;
+    return $node->poll_query_until('postgres',
+        "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+}
+
+# DDL on several tables may deadlock with what runs. As it has more patience than the others, they get
+# PostgreSQL's own error; should it be the one, it is done again.
+sub retried {
+    my ($node, $database, $sql) = @_;
+    for (1 .. 20) {
+        my ($status, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\nSET deadlock_timeout = '1s';\n$sql",
+            on_error_stop => 1);
+        return $out if $status == 0;
+        die "failed: $sql\n$err" unless $err =~ /ERROR:  (40P01|40001):/;
+        note "again: $sql";
     }
-    return $all;
+    die "deadlocks again and again: $sql";
+}
+
+# Sessions that write single rows of every kind until they are told to stop, whatever errors they get:
+# to channels 1 to 15 and 101 to 108, as users 1 to 9, of a schema that fill() has filled.
+sub start_load {
+    my ($node, $database, $schema, $sessions, $seed) = @_;
+    my $s = quoted($schema);
+    my @writes = (
+        (
+            sub {
+                my ($c, $u) = (1 + int rand 15, 1 + int rand 9);
+                "INSERT INTO $s.message (id, channel_id, sender_id, content, mention_user_ids)"
+                  . " VALUES (nextval('testing.load_id'), $c, $u, 'under load', ARRAY[$u, 3])";
+            }) x 6,
+        sub {
+            my ($c) = (101 + int rand 8);
+            "INSERT INTO $s.message (id, channel_id, sender_id, content)"
+              . " VALUES (nextval('testing.load_id'), $c, $c - 100, 'between us')";
+        },
+        sub {
+            my ($c) = (1 + int rand 15);
+            "UPDATE $s.message SET deleted_at = 9000 WHERE channel_id = $c AND id ="
+              . " (SELECT max(id) FROM $s.message WHERE channel_id = $c AND deleted_at = 0)";
+        },
+        sub {
+            my ($c) = (1 + int rand 15);
+            "DELETE FROM $s.message WHERE channel_id = $c AND id ="
+              . " (SELECT min(id) FROM $s.message WHERE channel_id = $c)";
+        },
+        sub {
+            my ($u) = (1 + int rand 9);
+            "UPDATE $s.biz_user SET nickname = 'user ' || left(md5(random()::text), 5) WHERE id = $u";
+        },
+        sub {
+            my ($c, $u, $left) = (1 + int rand 15, 1 + int rand 9, 5000 * int rand 2);
+            "INSERT INTO $s.channel_member (id, channel_id, user_id) VALUES (nextval('testing.load_id'), $c, $u)"
+              . " ON CONFLICT (channel_id, user_id) DO UPDATE SET left_at = $left";
+        },
+        sub {
+            my ($u, $f) = (1 + int rand 9, 1 + int rand 9);
+            "INSERT INTO $s.friendship AS f (id, user_id, friend_id) VALUES (nextval('testing.load_id'), $u, $f)"
+              . " ON CONFLICT (user_id, friend_id) DO UPDATE"
+              . " SET remark_name = left(md5(random()::text), 5), deleted_at = 9000 - f.deleted_at";
+        },
+        sub {
+            my ($c, $u) = (1 + int rand 15, 1 + int rand 9);
+            "INSERT INTO $s.conversation_setting AS s (user_id, channel_id, is_pinned) VALUES ($u, $c, true)"
+              . ' ON CONFLICT (user_id, channel_id) DO UPDATE SET is_pinned = NOT s.is_pinned';
+        },
+        (
+            sub {
+                my ($c, $u) = (1 + int rand 15, 1 + int rand 9);
+                "INSERT INTO $s.channel_read_record (id, user_id, channel_id, last_read_message_id)"
+                  . " SELECT nextval('testing.load_id'), $u, $c, max(id) FROM $s.message WHERE channel_id = $c"
+                  . ' HAVING count(*) > 0 ON CONFLICT (user_id, channel_id)'
+                  . ' DO UPDATE SET last_read_message_id = excluded.last_read_message_id';
+            }) x 2,
+        sub {
+            my ($c) = (1 + int rand 15);
+            "UPDATE $s.channel SET channel_name = 'group ' || left(md5(random()::text), 5) WHERE id = $c";
+        },
+    );
+    srand $seed;
+    $node->safe_psql($database, q(
+        DROP TABLE IF EXISTS testing.load_stop;
+        CREATE TABLE testing.load_stop (asked boolean);
+        CREATE SEQUENCE IF NOT EXISTS testing.load_id START 1000000000;
+        CREATE SEQUENCE IF NOT EXISTS testing.load_steps;));
+    my $load = { node => $node, database => $database, sessions => [] };
+    for my $number (1 .. $sessions) {
+        my $file = $node->basedir . "/load$number.sql";
+        open my $script, '>', $file or die "$file: $!";
+        print $script "\\set VERBOSITY sqlstate\nSET log_statement = none;\nSET log_min_messages = fatal;\n";
+        for my $step (1 .. 500) {
+            print $script $writes[ rand @writes ]->(), ";\n" for 1 .. 4;
+            print $script "SELECT nextval('testing.load_steps'), EXISTS (SELECT FROM testing.load_stop) AS stop \\gset\n",
+              "\\if :stop\n\\q\n\\endif\n";
+        }
+        print $script "\\i $file\n";
+        close $script or die "$file: $!";
+        my $session = { err => '', out => '' };
+        $session->{run} = IPC::Run::start(
+            [ 'psql', '-XAtq', '-d', $node->connstr($database), '-f', $file ],
+            '<', \undef, '>', \$session->{out}, '2>', \$session->{err});
+        push @{ $load->{sessions} }, $session;
+    }
+    load_goes_on($load);
+    return $load;
+}
+
+# Waits until the sessions have gone through some dozens of statements more, whether they failed or not.
+sub load_goes_on {
+    my ($load) = @_;
+    my ($node, $database) = @$load{qw(node database)};
+    my $goal = 10 + $node->safe_psql($database, 'SELECT last_value FROM testing.load_steps');
+    # What the sessions say must be read, or they wait for their reader.
+    $_->{run}->pump_nb for @{ $load->{sessions} };
+    return $node->poll_query_until($database, "SELECT last_value >= $goal FROM testing.load_steps");
+}
+
+# Ends the load; which SQLSTATEs its statements failed with, and how often. A session that was lost counts
+# as 08006.
+sub stop_load {
+    my ($load) = @_;
+    $load->{node}->safe_psql($load->{database}, 'INSERT INTO testing.load_stop VALUES (true)');
+    my %failed;
+    for my $session (@{ $load->{sessions} }) {
+        $session->{run}->finish;
+        $failed{$_}++ for $session->{err} =~ /(?:ERROR|FATAL):  (\w{5})/g;
+        $failed{'08006'}++ if $session->{run}->result(0) == 2;
+    }
+    note 'errors under load: ', join ', ', map { "$_ $failed{$_} times" } sort keys %failed;
+    return \%failed;
 }
 
 1;
