@@ -68,4 +68,56 @@ template <class T> void make_unique(Vector<T> &items)
     items.erase(std::unique(items.begin(), items.end()), items.end());
 }
 
+/*
+ * Values added up by a bigint key. Memory for twice the distinct keys, however many are added.
+ * begin(), end() and find() are valid after finish().
+ */
+template <class V> class Totals {
+  public:
+    using Item = std::pair<int64, V>;
+
+    void add(int64 key, const V &value)
+    {
+        items_.push_back(Item(key, value));
+        if (items_.size() > merge_at_) {
+            finish();
+            merge_at_ = Max(items_.size() * 2, smallest_merge);
+        }
+    }
+
+    void finish()
+    {
+        std::sort(items_.begin(), items_.end(),
+                  [](const Item &a, const Item &b) { return a.first < b.first; });
+        size_t kept = 0;
+        for (size_t i = 1; i < items_.size(); i++) {
+            if (items_[i].first == items_[kept].first)
+                items_[kept].second += items_[i].second;
+            else
+                items_[++kept] = items_[i];
+        }
+        if (!items_.empty())
+            items_.resize(kept + 1);
+    }
+
+    void clear() { items_.clear(); }
+
+    const Item *begin() const { return items_.data(); }
+    const Item *end() const { return items_.data() + items_.size(); }
+
+    /* NULL if nothing was added for the key. */
+    const V *find(int64 key) const
+    {
+        const Item *item = std::lower_bound(
+            begin(), end(), key, [](const Item &a, int64 wanted) { return a.first < wanted; });
+        return item != end() && item->first == key ? &item->second : nullptr;
+    }
+
+  private:
+    static constexpr size_t smallest_merge = 1024;
+
+    Vector<Item> items_;
+    size_t merge_at_ = smallest_merge;
+};
+
 } // namespace hermet::pg

@@ -47,6 +47,12 @@ bool Rows::next()
     return store_ && tuplestore_gettupleslot(store_, true, false, slot_);
 }
 
+void Rows::rewind()
+{
+    if (store_)
+        tuplestore_rescan(store_);
+}
+
 void Rows::close()
 {
     if (!store_)

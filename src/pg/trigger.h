@@ -24,6 +24,7 @@ class Rows {
   public:
     void open(Tuplestorestate *store, Relation relation);
     bool next();
+    void rewind();
     void close();
     int64 count() const;
 

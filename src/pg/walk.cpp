@@ -49,11 +49,10 @@ Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second)
     return found;
 }
 
-void Walk::begin(Relation relation, Oid index, int64 key, CommandId since)
+void Walk::begin(Relation relation, Oid index, CommandId since)
 {
     relation_ = relation;
     since_ = since;
-    rows_ = 0;
     crosscheck_ = push_fresh_snapshot();
 
     estate_ = CreateExecutorState();
@@ -69,9 +68,14 @@ void Walk::begin(Relation relation, Oid index, int64 key, CommandId since)
     nulls_ = static_cast<bool *>(palloc(columns * sizeof(bool)));
     row_memory_ = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
 
-    ScanKeyInit(&key_, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key));
     scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), 1, 0);
-    index_rescan(scan_, &key_, 1, nullptr, 0);
+}
+
+void Walk::seek(int64 key)
+{
+    ScanKeyData scan_key;
+    ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key));
+    index_rescan(scan_, &scan_key, 1, nullptr, 0);
 }
 
 void Walk::load(TupleTableSlot *slot)
@@ -94,7 +98,6 @@ bool Walk::next()
     if (!index_getnext_slot(scan_, ForwardScanDirection, slot_))
         return false;
     load(slot_);
-    rows_++;
     return true;
 }
 

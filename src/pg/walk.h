@@ -1,5 +1,5 @@
 /*
- * Updating the rows of one index prefix directly: an index scan and heap updates, without the
+ * Updating the rows of index prefixes directly: an index scan and heap updates, without the
  * executor between. Rows come, and are locked, in index order; HOT updates stay HOT.
  *
  * Only for tables whose sole triggers are those that hermet skips for its own writes, without
@@ -24,10 +24,13 @@ Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second);
 class Walk {
   public:
     /*
-     * The rows whose first index column is `key`. `since` is a command of this transaction: see
-     * written_since(). Takes a snapshot of its own: all locks must have been granted before.
+     * `since` is a command of this transaction: see written_since(). Takes a snapshot of its own:
+     * all locks must have been granted before, and until end() nobody else may write these rows in
+     * this transaction.
      */
-    void begin(Relation relation, Oid index, int64 key, CommandId since);
+    void begin(Relation relation, Oid index, CommandId since);
+    /* The rows whose first index column is `key`, one by one. */
+    void seek(int64 key);
     bool next();
     void end();
 
@@ -45,8 +48,6 @@ class Walk {
      */
     bool write();
 
-    uint64 rows() const { return rows_; }
-
   private:
     void load(TupleTableSlot *slot);
 
@@ -55,7 +56,6 @@ class Walk {
     EState *estate_;
     ResultRelInfo *result_;
     IndexScanDesc scan_;
-    ScanKeyData key_;
     TupleTableSlot *slot_;
     TupleTableSlot *new_slot_;
     Snapshot crosscheck_;
@@ -64,7 +64,6 @@ class Walk {
     Datum *values_;
     bool *nulls_;
     bool written_since_;
-    uint64 rows_;
 };
 
 } // namespace hermet::pg

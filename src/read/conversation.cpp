@@ -274,23 +274,44 @@ void read_keys(const pg::Result &rows, ConversationKeys &keys)
         keys.add(rows.int8(i, 0), rows.int8(i, 1));
 }
 
-/* A single row needs no order. */
-void lock_rows(Instance &instance, const ConversationKeys &keys)
+/* By channel, then user: how rows are locked. */
+ConversationKeys &sorted(const ConversationKeys &keys)
 {
-    if (keys.users.size() > 1)
-        run(instance, lock_rows_of_keys,
-            {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
+    pg::Vector<std::pair<int64, int64>> &pairs = pg::make<pg::Vector<std::pair<int64, int64>>>();
+    pairs.reserve(keys.users.size());
+    for (size_t i = 0; i < keys.users.size(); i++)
+        pairs.push_back({keys.channels[i], keys.users[i]});
+    pg::make_unique(pairs);
+    ConversationKeys &result = pg::make<ConversationKeys>();
+    for (const std::pair<int64, int64> &pair : pairs)
+        result.add(pair.second, pair.first);
+    return result;
+}
+
+/* Locks the rows of the keys and calls write(users, channels), for so many at once as are bearable.
+ */
+template <class Write>
+void lock_and_write(Instance &instance, const ConversationKeys &all, Write write)
+{
+    const ConversationKeys &keys = all.users.size() > batch_size ? sorted(all) : all;
+    for (size_t from = 0; from < keys.users.size(); from += batch_size) {
+        size_t to = Min(from + batch_size, keys.users.size());
+        Datum users = pg::int8_array(keys.users, from, to);
+        Datum channels = pg::int8_array(keys.channels, from, to);
+        if (to - from > 1) /* a single row needs no order */
+            run(instance, lock_rows_of_keys, {users, channels});
+        write(users, channels);
+    }
 }
 
 void refresh_columns(Instance &instance, const pg::Statement &statement,
                      const ConversationKeys &keys, CommandId since)
 {
-    if (keys.empty())
-        return;
-    lock_rows(instance, keys);
-    pg::Result rows = run(instance, statement,
-                          {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
-    if (rows.int8(0, 0) == 0)
+    int64 missing = 0;
+    lock_and_write(instance, keys, [&](Datum users, Datum channels) {
+        missing += run(instance, statement, {users, channels, now()}).int8(0, 0);
+    });
+    if (missing == 0)
         return;
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>(keys.channels);
     pg::make_unique(channels);
@@ -410,11 +431,9 @@ void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandI
 
 void recount(Instance &instance, const ConversationKeys &keys)
 {
-    if (keys.empty())
-        return;
-    lock_rows(instance, keys);
-    run(instance, update_counters,
-        {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
+    lock_and_write(instance, keys, [&](Datum users, Datum channels) {
+        run(instance, update_counters, {users, channels, now()});
+    });
 }
 
 void refresh_groups(Instance &instance, const pg::Vector<int64> &channels, CommandId since)
@@ -444,11 +463,9 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
     read_keys(
         run(instance, select_rows_of_friends, {pg::int8_array(users), pg::int8_array(friends)}),
         keys);
-    if (keys.empty())
-        return;
-    lock_rows(instance, keys);
-    run(instance, update_remarks,
-        {pg::int8_array(keys.users), pg::int8_array(keys.channels), now()});
+    lock_and_write(instance, keys, [&](Datum owners, Datum channels) {
+        run(instance, update_remarks, {owners, channels, now()});
+    });
 }
 
 void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed)
@@ -457,11 +474,10 @@ void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool r
     read_keys(
         run(instance, select_rows_of_profiles, {pg::int8_array(users), BoolGetDatum(renamed)}),
         keys);
-    if (keys.empty())
-        return;
-    lock_rows(instance, keys);
-    run(instance, update_profiles,
-        {pg::int8_array(keys.users), pg::int8_array(keys.channels), pg::int8_array(users), now()});
+    Datum profiles = pg::int8_array(users);
+    lock_and_write(instance, keys, [&](Datum owners, Datum channels) {
+        run(instance, update_profiles, {owners, channels, profiles, now()});
+    });
 }
 
 int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels)

@@ -75,263 +75,120 @@ struct LastMessage {
     Datum sender_name;
 };
 
-/* What one user's row differs in from everybody's. */
-struct Exception {
-    int64 own = 0;        /* countable messages that the user sent himself */
-    int64 own_to_all = 0; /* those of them that mention everyone */
-    int64 mentioned = 0;  /* by name, by others, and not with everyone */
-};
-
-/* The deltas of one channel, added up for rows to which all of them are new. */
-struct Sum {
-    const MessageDelta *first;
-    const MessageDelta *last;
-    int64 min_id = PG_INT64_MAX;
-    int64 min_sent_at = PG_INT64_MAX;
-    int64 unread = 0;
-    int64 to_all = 0;
-    pg::Map<int64, Exception> exceptions;
-
-    Sum(const MessageDelta *begin, const MessageDelta *end) : first(begin), last(end)
-    {
-        for (const MessageDelta *m = begin; m != end; m++) {
-            if (!m->countable)
-                continue;
-            min_id = Min(min_id, m->id);
-            min_sent_at = Min(min_sent_at, m->sent_at);
-            unread += m->sign;
-            Exception &sender = exceptions[m->sender];
-            sender.own += m->sign;
-            if (m->mention_all) {
-                to_all += m->sign;
-                sender.own_to_all += m->sign;
-                continue;
-            }
-            for (int i = 0; i < m->mentions; i++)
-                if (m->mentioned[i] != m->sender)
-                    exceptions[m->mentioned[i]].mentioned += m->sign;
-        }
-    }
-
-    /* Rule 5 for the row of a user who has read up to `cursor` and joined at `joined_at`. */
-    void count(int64 user, int64 cursor, int64 joined_at, int64 *unread_out,
-               int64 *mentions_out) const
-    {
-        if (cursor < min_id && joined_at <= min_sent_at) {
-            *unread_out = unread;
-            *mentions_out = to_all;
-            auto found = exceptions.find(user);
-            if (found != exceptions.end()) {
-                *unread_out -= found->second.own;
-                *mentions_out += found->second.mentioned - found->second.own_to_all;
-            }
-            return;
-        }
-        *unread_out = *mentions_out = 0;
-        for (const MessageDelta *m = first; m != last; m++) {
-            if (!m->countable || m->id <= cursor || m->sender == user || m->sent_at < joined_at)
-                continue;
-            *unread_out += m->sign;
-            if (m->mention_all ||
-                std::binary_search(m->mentioned, m->mentioned + m->mentions, user))
-                *mentions_out += m->sign;
-        }
-    }
-};
-
 bool same_text(Datum a, Datum b)
 {
     return datum_image_eq(a, b, false, -1);
 }
 
-/* The pass over one view, channel by channel. */
-struct FanOut {
-    Instance *instance;
-    CommandId since;
-    Relation view;
-    Oid index;
-    AttrNumber at[view_column_count];
-    ConversationKeys *to_recount;
-    ConversationKeys *to_reset; /* rows whose closed_at has to be looked up again */
-    pg::Vector<int64> *broken;  /* channels with a row that has a NULL where none may be */
-    pg::Vector<int64> *drifted; /* channels with a counter that could not take the delta */
-
-    bool open()
-    {
-        view = table_open(instance->oid(Table::user_conversation_view), RowExclusiveLock);
-        if (!pg::can_walk(view, "hermet_guard"))
-            return false;
-        pg::find_columns(view, view_columns, view_column_count, at);
-        index = pg::find_unique_index(view, at[c_channel_id], at[c_user_id]);
-        return OidIsValid(index);
-    }
-
-    void close() { table_close(view, NoLock); }
-
-    /* The number of rows of the channel. */
-    uint64 channel(int64 id, const LastMessage &last, const Sum &sum)
-    {
-        pg::Walk &walk = pg::make<pg::Walk>();
-        walk.begin(view, index, id, since);
-        while (walk.next()) {
-            do {
-                if (!row(walk, last, sum))
-                    break;
-            } while (!walk.write());
-        }
-        uint64 rows = walk.rows();
-        walk.end();
-        return rows;
-    }
-
-    /* Sets what changes in the current row; false if nothing does. */
-    bool row(pg::Walk &walk, const LastMessage &last, const Sum &sum)
-    {
-        Datum *values = walk.values();
-        auto column = [&](ViewColumn c) -> Datum & { return values[at[c] - 1]; };
-        auto int8 = [&](ViewColumn c) { return DatumGetInt64(column(c)); };
-        bool changed = false;
-
-        for (AttrNumber number : at) {
-            if (walk.nulls()[number - 1]) {
-                broken->push_back(int8(c_channel_id));
-                return false;
-            }
-        }
-
-        int64 unread, mentions;
-        sum.count(int8(c_user_id), int8(c_cursor), int8(c_opened_at), &unread, &mentions);
-        if (unread != 0 || mentions != 0) {
-            unread += DatumGetInt32(column(c_unread));
-            mentions += DatumGetInt32(column(c_mentions));
-            bool fits = unread >= 0 && mentions >= 0 && unread <= PG_INT32_MAX;
-            if (walk.written_since() || !fits) {
-                to_recount->add(int8(c_user_id), int8(c_channel_id));
-                if (!walk.written_since())
-                    drifted->push_back(int8(c_channel_id));
-            }
-            else {
-                column(c_unread) = Int32GetDatum(static_cast<int32>(unread));
-                column(c_mentions) = Int32GetDatum(static_cast<int32>(mentions));
-                changed = true;
-            }
-        }
-
-        int64 old_time = int8(c_last_time);
-        if (int8(c_last_id) != last.id || old_time != last.time ||
-            int8(c_last_sender) != last.sender || !same_text(column(c_last_type), last.type) ||
-            !same_text(column(c_last_content), last.content) ||
-            !same_text(column(c_last_sender_name), last.sender_name)) {
-            column(c_last_id) = Int64GetDatum(last.id);
-            column(c_last_type) = last.type;
-            column(c_last_content) = last.content;
-            column(c_last_sender) = Int64GetDatum(last.sender);
-            column(c_last_sender_name) = last.sender_name;
-            column(c_last_time) = Int64GetDatum(last.time);
-            /* Rule 6: a later message reopens; an earlier one may close again. */
-            if (last.time < old_time)
-                to_reset->add(int8(c_user_id), int8(c_channel_id));
-            else if (int8(c_closed_at) <= last.time)
-                column(c_closed_at) = Int64GetDatum(0);
-            changed = true;
-        }
-        if (changed)
-            column(c_updated_at) = Int64GetDatum(pg::now_ms());
-        return changed;
-    }
-};
-
-/*
- * The last messages of the channels, read again until the profiles of all their senders are locked.
- * Nearly always once: the sender of the message with the highest id is locked beforehand.
- */
-pg::Vector<LastMessage> &read_last_messages(Instance &instance,
-                                            const pg::Vector<MessageDelta> &deltas,
-                                            const pg::Vector<int64> &channels)
-{
-    pg::Vector<LastMessage> &last = pg::make<pg::Vector<LastMessage>>();
-    pg::Set<int64> &locked = pg::make<pg::Set<int64>>();
-    pg::Vector<int64> &senders = pg::make<pg::Vector<int64>>();
-
-    const MessageDelta *highest = nullptr;
-    for (const MessageDelta &delta : deltas) {
-        if (highest && highest->channel != delta.channel) {
-            senders.push_back(highest->sender);
-            highest = nullptr;
-        }
-        if (delta.sign > 0 && (!highest || delta.id > highest->id))
-            highest = &delta;
-    }
-    if (highest)
-        senders.push_back(highest->sender);
-    pg::make_unique(senders);
-
-    Datum array = pg::int8_array(channels);
-    for (;;) {
-        lock_profiles(instance, senders, false);
-        locked.insert(senders.begin(), senders.end());
-        senders.clear();
-
-        pg::Result rows = run(instance, select_last_messages, {array});
-        last.clear();
-        last.reserve(rows.count);
-        for (uint64 i = 0; i < rows.count; i++) {
-            last.push_back({rows.int8(i, 1), rows.int8(i, 4), rows.int8(i, 5), rows.value(i, 2),
-                            rows.value(i, 3), rows.value(i, 6)});
-            if (last.back().id != 0 && !locked.count(last.back().sender))
-                senders.push_back(last.back().sender);
-        }
-        if (senders.empty())
-            return last;
-        pg::make_unique(senders);
-    }
-}
-
 } // namespace
 
-void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
-             const pg::Vector<int64> &channels, CommandId since)
+struct FanOut {
+    Instance *instance = nullptr;
+    CommandId since = 0;
+    pg::Vector<ChannelState> *states = nullptr; /* of the channels that exist */
+    size_t done = 0;                            /* so many of them */
+    DeltaSum sum;
+    MemoryContext batch_memory = nullptr;
+
+    /* The last messages of some of the channels, in the same order. */
+    pg::Result last_rows = {};
+    pg::Vector<LastMessage> last;
+    size_t last_from = 0;
+
+    Relation view = nullptr;
+    Oid index =
+        InvalidOid; /* of the walk; none where something about the view takes the executor */
+    pg::Walk walk;
+    AttrNumber at[view_column_count] = {};
+
+    ConversationKeys to_recount;
+    ConversationKeys to_reset;      /* rows whose closed_at has to be looked up again */
+    pg::Vector<int64> to_recompute; /* channels that have too few rows, or one with a NULL */
+    pg::Vector<int64> drifted;      /* channels with a counter that could not take the delta */
+
+    void lock_senders(pg::Vector<int64> &senders);
+    void read_last_messages(size_t from, size_t to);
+    void open_view();
+    void update_channels(size_t from, size_t to);
+    void update_rows(size_t from, size_t to, const MessageDeltas &deltas);
+    bool change_row(const LastMessage &message);
+};
+
+/* The last messages of states[from..to-1]. */
+void FanOut::read_last_messages(size_t from, size_t to)
 {
-    pg::Vector<ChannelState> &states = lock_channels(instance, channels);
-    if (states.empty())
-        return; /* no channel row, no conversation: derived when the channel comes */
-    std::sort(deltas.begin(), deltas.end(),
-              [](const MessageDelta &a, const MessageDelta &b) { return a.channel < b.channel; });
+    if (!last.empty())
+        SPI_freetuptable(last_rows.table);
+    last.clear();
+    last_from = from;
 
-    pg::Vector<int64> &existing = pg::make<pg::Vector<int64>>();
-    existing.reserve(states.size());
-    for (const ChannelState &state : states)
-        existing.push_back(state.id);
-    pg::Vector<LastMessage> &last = read_last_messages(instance, deltas, existing);
+    pg::Vector<int64> &ids = pg::make<pg::Vector<int64>>();
+    ids.reserve(to - from);
+    for (size_t i = from; i < to; i++)
+        ids.push_back((*states)[i].id);
+    last_rows = run(*instance, select_last_messages, {pg::int8_array(ids)});
+    last.reserve(last_rows.count);
+    for (uint64 i = 0; i < last_rows.count; i++)
+        last.push_back({last_rows.int8(i, 1), last_rows.int8(i, 4), last_rows.int8(i, 5),
+                        last_rows.value(i, 2), last_rows.value(i, 3), last_rows.value(i, 6)});
+}
 
+/*
+ * The profiles of the senders of all last messages, which are read again until all are locked.
+ * Nearly always once: `senders` are the likely ones.
+ */
+void FanOut::lock_senders(pg::Vector<int64> &senders)
+{
+    pg::Set<int64> &locked = pg::make<pg::Set<int64>>();
+    do {
+        pg::make_unique(senders);
+        lock_profiles(*instance, senders, false);
+        locked.insert(boost::container::ordered_unique_range, senders.begin(), senders.end());
+        senders.clear();
+        for (size_t from = 0; from < states->size(); from += batch_size) {
+            read_last_messages(from, Min(from + batch_size, states->size()));
+            for (const LastMessage &message : last)
+                if (message.id != 0 && !locked.count(message.sender))
+                    senders.push_back(message.sender);
+        }
+    } while (!senders.empty());
+}
+
+/* Without a way for the walk, the definition derives all rows in the end. */
+void FanOut::open_view()
+{
+    view = table_open(instance->oid(Table::user_conversation_view), RowExclusiveLock);
+    if (!pg::can_walk(view, "hermet_guard"))
+        return;
+    pg::find_columns(view, view_columns, view_column_count, at);
+    index = pg::find_unique_index(view, at[c_channel_id], at[c_user_id]);
+}
+
+void FanOut::update_channels(size_t from, size_t to)
+{
+    pg::Vector<int64> &ids = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &last_ids = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &last_times = pg::make<pg::Vector<int64>>();
-    for (const LastMessage &message : last) {
+    for (size_t i = from; i < to; i++) {
+        const LastMessage &message = last[i - last_from];
+        ids.push_back((*states)[i].id);
         last_ids.push_back(message.id);
         last_times.push_back(message.time);
     }
-    run(instance, update_last_messages,
-        {pg::int8_array(existing), pg::int8_array(last_ids), pg::int8_array(last_times)});
+    run(*instance, update_last_messages,
+        {pg::int8_array(ids), pg::int8_array(last_ids), pg::int8_array(last_times)});
+}
 
-    FanOut fan = {};
-    fan.instance = &instance;
-    fan.since = since;
-    fan.to_recount = &pg::make<ConversationKeys>();
-    fan.to_reset = &pg::make<ConversationKeys>();
-    fan.broken = &pg::make<pg::Vector<int64>>();
-    fan.drifted = &pg::make<pg::Vector<int64>>();
-    if (!fan.open()) {
-        fan.close();
-        Changes view, reverse;
-        refresh_channels(instance, existing, view, reverse);
-        return;
-    }
-
-    pg::Vector<int64> &short_of_rows = pg::make<pg::Vector<int64>>();
-    const MessageDelta *delta = deltas.data();
-    const MessageDelta *end = delta + deltas.size();
-    for (size_t i = 0; i < states.size(); i++) {
-        const ChannelState &state = states[i];
+/* The conversation rows of states[from..to-1], in the order of the index. */
+void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
+{
+    const MessageDelta *delta = deltas.messages.data();
+    const MessageDelta *end = delta + deltas.messages.size();
+    delta = std::lower_bound(delta, end, (*states)[from].id,
+                             [](const MessageDelta &d, int64 id) { return d.channel < id; });
+    walk.begin(view, index, since);
+    for (size_t i = from; i < to; i++) {
+        const ChannelState &state = (*states)[i];
         while (delta != end && delta->channel < state.id)
             delta++;
         const MessageDelta *first = delta;
@@ -339,32 +196,149 @@ void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
             delta++;
         if (!state.active)
             continue;
-        const Sum &sum = pg::make<Sum>(first, delta);
-        uint64 rows = fan.channel(state.id, last[i], sum);
-        /* A single channel of one member has no rows. */
-        bool complete = rows == static_cast<uint64>(state.member_count) ||
-                        (state.single && rows == 0 && state.member_count == 1);
-        if (!complete)
-            short_of_rows.push_back(state.id);
-    }
-    fan.close();
+        sum.start(first, delta, deltas.mentioned.data());
 
-    recount(instance, *fan.to_recount);
-    if (!fan.to_reset->empty())
-        refresh_settings(instance, *fan.to_reset, since);
-    if (!fan.drifted->empty()) {
-        pg::make_unique(*fan.drifted);
-        note_incident(instance, Table::user_conversation_view, "channel_id", *fan.drifted,
+        const LastMessage &message = last[i - last_from];
+        int64 rows = 0;
+        walk.seek(state.id);
+        while (walk.next()) {
+            rows++;
+            do {
+                if (!change_row(message))
+                    break;
+            } while (!walk.write());
+        }
+        /* A single channel of one member has no rows. */
+        bool complete =
+            rows == state.member_count || (state.single && rows == 0 && state.member_count == 1);
+        if (!complete)
+            to_recompute.push_back(state.id);
+    }
+    walk.end();
+}
+
+/* Sets what changes in the current row; false if nothing does. */
+bool FanOut::change_row(const LastMessage &message)
+{
+    Datum *values = walk.values();
+    auto column = [&](ViewColumn c) -> Datum & { return values[at[c] - 1]; };
+    auto int8 = [&](ViewColumn c) { return DatumGetInt64(column(c)); };
+    bool changed = false;
+
+    for (AttrNumber number : at) {
+        if (walk.nulls()[number - 1]) {
+            to_recompute.push_back(int8(c_channel_id));
+            return false;
+        }
+    }
+
+    int64 unread, mentions;
+    sum.count(int8(c_user_id), int8(c_cursor), int8(c_opened_at), &unread, &mentions);
+    if (unread != 0 || mentions != 0) {
+        unread += DatumGetInt32(column(c_unread));
+        mentions += DatumGetInt32(column(c_mentions));
+        bool fits = unread >= 0 && mentions >= 0 && unread <= PG_INT32_MAX;
+        if (walk.written_since() || !fits) {
+            to_recount.add(int8(c_user_id), int8(c_channel_id));
+            if (!walk.written_since())
+                drifted.push_back(int8(c_channel_id));
+        }
+        else {
+            column(c_unread) = Int32GetDatum(static_cast<int32>(unread));
+            column(c_mentions) = Int32GetDatum(static_cast<int32>(mentions));
+            changed = true;
+        }
+    }
+
+    int64 old_time = int8(c_last_time);
+    if (int8(c_last_id) != message.id || old_time != message.time ||
+        int8(c_last_sender) != message.sender || !same_text(column(c_last_type), message.type) ||
+        !same_text(column(c_last_content), message.content) ||
+        !same_text(column(c_last_sender_name), message.sender_name)) {
+        column(c_last_id) = Int64GetDatum(message.id);
+        column(c_last_type) = message.type;
+        column(c_last_content) = message.content;
+        column(c_last_sender) = Int64GetDatum(message.sender);
+        column(c_last_sender_name) = message.sender_name;
+        column(c_last_time) = Int64GetDatum(message.time);
+        /* Rule 6: a later message reopens; an earlier one may close again. */
+        if (message.time < old_time)
+            to_reset.add(int8(c_user_id), int8(c_channel_id));
+        else if (int8(c_closed_at) <= message.time)
+            column(c_closed_at) = Int64GetDatum(0);
+        changed = true;
+    }
+    if (changed)
+        column(c_updated_at) = Int64GetDatum(pg::now_ms());
+    return changed;
+}
+
+FanOut &begin_fan_out(Instance &instance, const pg::Vector<int64> &channels,
+                      pg::Vector<int64> &senders, CommandId since)
+{
+    FanOut &fan = pg::make<FanOut>();
+    fan.instance = &instance;
+    fan.since = since;
+    fan.batch_memory =
+        AllocSetContextCreate(CurrentMemoryContext, "hermet fan-out", ALLOCSET_DEFAULT_SIZES);
+    /* Where there is no channel row, there is no conversation: derived when the channel comes. */
+    fan.states = &lock_channels(instance, channels);
+    if (!fan.states->empty()) {
+        fan.lock_senders(senders);
+        fan.open_view();
+    }
+    return fan;
+}
+
+void fan_out(FanOut &fan, const MessageDeltas &deltas, int64 last)
+{
+    const pg::Vector<ChannelState> &states = *fan.states;
+    MemoryContext caller = MemoryContextSwitchTo(fan.batch_memory);
+    while (fan.done < states.size() && states[fan.done].id <= last) {
+        size_t from = fan.done;
+        while (fan.done < states.size() && fan.done - from < batch_size &&
+               states[fan.done].id <= last)
+            fan.done++;
+        if (from < fan.last_from || fan.done > fan.last_from + fan.last.size())
+            fan.read_last_messages(from, fan.done);
+        fan.update_channels(from, fan.done);
+        if (OidIsValid(fan.index))
+            fan.update_rows(from, fan.done, deltas);
+        MemoryContextReset(fan.batch_memory);
+    }
+    MemoryContextSwitchTo(caller);
+}
+
+void end_fan_out(FanOut &fan)
+{
+    Instance &instance = *fan.instance;
+    if (fan.states->empty())
+        return;
+    table_close(fan.view, NoLock);
+    if (!OidIsValid(fan.index)) {
+        pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
+        for (const ChannelState &state : *fan.states)
+            channels.push_back(state.id);
+        Changes view, reverse;
+        refresh_channels(instance, channels, view, reverse);
+        return;
+    }
+
+    recount(instance, fan.to_recount);
+    if (!fan.to_reset.empty())
+        refresh_settings(instance, fan.to_reset, fan.since);
+    if (!fan.drifted.empty()) {
+        pg::make_unique(fan.drifted);
+        note_incident(instance, Table::user_conversation_view, "channel_id", fan.drifted,
                       "a counter would have gone below zero");
     }
-    short_of_rows.insert(short_of_rows.end(), fan.broken->begin(), fan.broken->end());
-    pg::make_unique(short_of_rows);
+    pg::make_unique(fan.to_recompute);
     /* Where the very statement changed a channel, its trigger may be still to come, too. */
     pg::Vector<int64> &unfinished = pg::make<pg::Vector<int64>>();
-    for (const ChannelState &state : states)
-        if (written_since(state.written_by, state.written_in, since))
+    for (const ChannelState &state : *fan.states)
+        if (written_since(state.written_by, state.written_in, fan.since))
             unfinished.push_back(state.id);
-    recompute_channels(instance, short_of_rows, since,
+    recompute_channels(instance, fan.to_recompute, fan.since,
                        "a message found a conversation row too few or too many", &unfinished);
 }
 

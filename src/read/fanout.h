@@ -6,34 +6,31 @@
 #pragma once
 
 #include "read/conversation.h"
+#include "read/delta.h"
 
 namespace hermet {
 
-/*
- * A version of a message that a statement added (sign 1) or took away (sign -1). A statement may
- * have a million of them: 48 bytes each.
- */
-struct MessageDelta {
-    int64 channel;
-    int64 id;
-    int64 sender;
-    int64 sent_at;
-    int64 *mentioned; /* distinct users, sorted */
-    int32 mentions;   /* how many */
-    int8 sign;
-    bool countable; /* not recalled, not a system message */
-    bool mention_all;
-};
+struct FanOut;
 
 /*
- * Brings the last message and the counters of the channels' rows up to date, and last_message_id
- * and last_message_at of the channels. `channels` is sorted and unique and has every channel of
- * `deltas`, perhaps others: those whose last message may have another text now.
+ * Takes all locks. `channels` is sorted and unique and has every channel of the deltas, perhaps
+ * others: those whose last message may have another text now. `senders` are those whose names will
+ * probably be needed.
  *
  * `since` is the command that changed the messages. A row that this transaction wrote in it or
  * later may count the messages already: it is counted anew.
  */
-void fan_out(Instance &instance, pg::Vector<MessageDelta> &deltas,
-             const pg::Vector<int64> &channels, CommandId since);
+FanOut &begin_fan_out(Instance &instance, const pg::Vector<int64> &channels,
+                      pg::Vector<int64> &senders, CommandId since);
+
+/*
+ * Brings the last message and the counters of the channels' rows up to date, and last_message_id
+ * and last_message_at of the channels: of those up to `last`, from where the call before ended.
+ * `deltas` has all of theirs, sorted by channel.
+ */
+void fan_out(FanOut &fan, const MessageDeltas &deltas, int64 last);
+
+/* Does what had to be left to the definition. */
+void end_fan_out(FanOut &fan);
 
 } // namespace hermet

@@ -372,7 +372,7 @@ BEGIN
     RAISE EXCEPTION 'sharded instances are not supported yet'
       USING ERRCODE = 'feature_not_supported', HINT = 'Leave channel_shards and user_shards at 0 for plain tables.';
   END IF;
-  IF target LIKE 'pg\_%' OR target IN ('hermet', 'information_schema') THEN
+  IF target LIKE 'pg\_%' OR target IN ('', 'hermet', 'information_schema') THEN
     RAISE EXCEPTION 'schema "%" cannot hold an instance', target
       USING ERRCODE = 'invalid_schema_name', HINT = 'Choose a schema of your own.';
   END IF;

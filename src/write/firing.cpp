@@ -51,6 +51,13 @@ bool Firing::next()
     return has_old || has_new;
 }
 
+void Firing::rewind()
+{
+    old_rows.rewind();
+    new_rows.rewind();
+    old_left_ = true;
+}
+
 void begin_maintenance(Firing &firing, pg::Session &session)
 {
     Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));

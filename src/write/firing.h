@@ -20,6 +20,7 @@ struct Firing {
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */
     bool next();
+    void rewind();
     bool has_old = false;
     bool has_new = false;
 
@@ -49,19 +50,17 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
         return PointerGetDatum(nullptr);
 
     State &state = pg::make<State>();
-    bool changed = firing.truncate || maintenance.collect(firing, state);
+    if (firing.truncate || maintenance.collect(firing, state)) {
+        pg::Session session;
+        begin_maintenance(firing, session);
+        if (firing.truncate)
+            maintenance.truncate(firing);
+        else
+            maintenance.apply(firing, state);
+        session.end();
+    }
     firing.old_rows.close();
     firing.new_rows.close();
-    if (!changed)
-        return PointerGetDatum(nullptr);
-
-    pg::Session session;
-    begin_maintenance(firing, session);
-    if (firing.truncate)
-        maintenance.truncate(firing);
-    else
-        maintenance.apply(firing, state);
-    session.end();
     return PointerGetDatum(nullptr);
 }
 

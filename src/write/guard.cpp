@@ -6,8 +6,12 @@
 
 HERMET_TRIGGER(forbid_write)
 {
-    if (hermet::pg::own_write_runs())
-        return PointerGetDatum(nullptr);
+    if (hermet::pg::own_write_runs()) {
+        /* Somebody may have put it on rows: NULL would drop them. */
+        HeapTuple row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+                                                                   : trigger->tg_trigtuple;
+        return PointerGetDatum(row);
+    }
     const char *table = RelationGetRelationName(trigger->tg_relation);
     bool is_contact = strstr(table, "contact") != nullptr;
     ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
