@@ -40,9 +40,12 @@ void invalidate_relation(Datum, Oid relation)
     ListCell *cell;
     foreach (cell, instances) {
         Instance *instance = static_cast<Instance *>(lfirst(cell));
-        for (Oid table : instance->tables)
-            if (!OidIsValid(relation) || table == relation)
+        for (int i = 0; i < table_count; i++) {
+            if (!OidIsValid(relation) || instance->tables[i] == relation) {
                 instance->valid = false;
+                instance->paths[i].known = false;
+            }
+        }
     }
 }
 
@@ -183,6 +186,18 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
     /* A copy: while the statement runs, a trigger's own maintenance may add plans. */
     pg::Plan plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
     return pg::execute(plan, values.begin(), sight);
+}
+
+const pg::Path &path(Instance &instance, Table table, Relation relation,
+                     const pg::PathColumns &columns)
+{
+    pg::Path &path = instance.paths[static_cast<int>(table)];
+    if (!path.known) {
+        uint64 before = invalidations;
+        pg::find_path(relation, columns, path);
+        path.known = invalidations == before;
+    }
+    return path;
 }
 
 char *expand(const Instance &instance, const char *text, const char *scope)

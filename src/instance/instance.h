@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pg/sql.h"
+#include "pg/walk.h"
 
 namespace hermet {
 
@@ -31,6 +32,7 @@ struct Instance {
     Oid owner;        /* of all its tables */
     char *schema_sql; /* the schema's name, quoted where it must be */
     Oid tables[table_count];
+    pg::Path paths[table_count]; /* see path() */
     pg::Plans plans;
     bool valid;
 
@@ -53,6 +55,13 @@ void register_invalidation();
 /* Runs a statement of this instance, with the values for $1, $2, ... */
 pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
+
+/*
+ * The direct way to a table's rows, by the caller's columns: always the same ones for one table.
+ * `relation` is that table, opened and locked as strongly as the walk needs.
+ */
+const pg::Path &path(Instance &instance, Table table, Relation relation,
+                     const pg::PathColumns &columns);
 
 /* A text with its {names} replaced for this instance. palloc'd. */
 char *expand(const Instance &instance, const char *text, const char *scope = nullptr);

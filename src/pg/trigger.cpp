@@ -19,7 +19,10 @@ void find_columns(Relation relation, const Column *columns, int n, AttrNumber *n
                            RelationGetRelationName(relation)),
                     errhint("hermet.upgrade() adds what an instance lacks."));
         Oid type = TupleDescAttr(descriptor, number - 1)->atttypid;
-        if (OidIsValid(columns[i].type) && type != columns[i].type)
+        bool fits = columns[i].type == ANYENUMOID
+                        ? type_is_enum(type)
+                        : !OidIsValid(columns[i].type) || type == columns[i].type;
+        if (!fits)
             ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
                     errmsg("column \"%s\" of table \"%s\" has type %s, expected %s",
                            columns[i].name, RelationGetRelationName(relation), format_type_be(type),

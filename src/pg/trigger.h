@@ -10,7 +10,7 @@ namespace hermet::pg {
 /* A column that a trigger reads: its name, and the type that it must have. */
 struct Column {
     const char *name;
-    Oid type; /* InvalidOid: any, the column is compared but not read */
+    Oid type; /* InvalidOid: any; ANYENUMOID: any enum */
 };
 
 /*

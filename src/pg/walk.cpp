@@ -1,12 +1,12 @@
 #include "pg/walk.h"
 
-#include "pg/sql.h"
-
 extern "C" {
 #include "access/heapam.h"
 #include "access/stratnum.h"
-#include "catalog/pg_am.h"
 #include "catalog/index.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_opfamily.h"
+#include "catalog/pg_trigger.h"
 #include "executor/executor.h"
 #include "utils/fmgroids.h"
 #include "utils/relcache.h"
@@ -14,32 +14,51 @@ extern "C" {
 
 namespace hermet::pg {
 
-bool can_walk(Relation relation, const char *own_trigger)
+namespace {
+
+/*
+ * Triggers that do nothing when hermet writes columns that are no key: its own, which skip its own
+ * writes, and those of foreign keys that reference the table. (One of a foreign key of the table
+ * itself must see the latest version of a row that is new in this transaction.)
+ */
+bool triggers_allow_writing(const TriggerDesc *triggers)
 {
-    if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rules ||
-        relation->rd_rel->relam != HEAP_TABLE_AM_OID)
-        return false;
-    if (relation->rd_att->constr && relation->rd_att->constr->has_generated_stored)
-        return false;
-    if (const TriggerDesc *triggers = relation->trigdesc) {
-        for (int i = 0; i < triggers->numtriggers; i++)
-            if (strcmp(triggers->triggers[i].tgname, own_trigger) != 0)
-                return false;
+    if (!triggers)
+        return true;
+    Oid own_schema = get_namespace_oid("hermet", true);
+    for (int i = 0; i < triggers->numtriggers; i++) {
+        const Trigger &trigger = triggers->triggers[i];
+        if (TRIGGER_FOR_UPDATE(trigger.tgtype) &&
+            get_func_namespace(trigger.tgfoid) != own_schema &&
+            RI_FKey_trigger_type(trigger.tgfoid) != RI_TRIGGER_PK)
+            return false;
     }
     return true;
 }
 
-Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second)
+/* Whether an index finds and orders the key columns as bigints, and every snapshot may use it. */
+bool serves(Relation index, const AttrNumber *keys, int n)
+{
+    const FormData_pg_index *form = index->rd_index;
+    if (!form->indisunique || !form->indisvalid || !form->indimmediate || form->indcheckxmin ||
+        form->indnkeyatts != n || index->rd_rel->relam != BTREE_AM_OID ||
+        RelationGetIndexPredicate(index))
+        return false;
+    for (int i = 0; i < n; i++)
+        if (form->indkey.values[i] != keys[i] || index->rd_indoption[i] != 0 ||
+            index->rd_opfamily[i] != INTEGER_BTREE_FAM_OID)
+            return false;
+    return true;
+}
+
+Oid find_unique_index(Relation relation, const AttrNumber *keys, int n)
 {
     Oid found = InvalidOid;
     List *indexes = RelationGetIndexList(relation);
     ListCell *cell;
     foreach (cell, indexes) {
         Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-        const FormData_pg_index *form = index->rd_index;
-        if (form->indisunique && form->indisvalid && form->indimmediate && form->indnkeyatts == 2 &&
-            form->indkey.values[0] == first && form->indkey.values[1] == second &&
-            !RelationGetIndexPredicate(index) && index->rd_rel->relam == BTREE_AM_OID)
+        if (serves(index, keys, n))
             found = RelationGetRelid(index);
         index_close(index, NoLock);
         if (OidIsValid(found))
@@ -49,125 +68,206 @@ Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second)
     return found;
 }
 
-void Walk::begin(Relation relation, Oid index, CommandId since)
+/* What another transaction did to a row meanwhile: an error where the snapshot must hold. */
+void refuse_changed(TM_Result result)
 {
+    if (IsolationUsesXactSnapshot())
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("could not serialize access due to concurrent %s",
+                       result == TM_Updated ? "update" : "delete"));
+}
+
+} // namespace
+
+void find_path(Relation relation, const PathColumns &columns, Path &path)
+{
+    const FormData_pg_class *form = relation->rd_rel;
+    const TupleConstr *constraints = relation->rd_att->constr;
+    Path found = {};
+
+    Assert(columns.count <= Path::max_columns);
+    find_columns(relation, columns.columns, columns.count, found.at);
+    found.known = true;
+    found.keys = columns.keys;
+    if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
+        !form->relhassubclass && !form->relispartition && !relation->rd_rules)
+        found.index = find_unique_index(relation, found.at, columns.keys);
+    found.checks = constraints && constraints->num_check > 0;
+    found.writable = found.readable() && !(constraints && constraints->has_generated_stored) &&
+                     triggers_allow_writing(relation->trigdesc);
+    path = found;
+}
+
+void Walk::begin(Relation relation, const Path &path, int keys)
+{
+    path_ = &path;
     relation_ = relation;
-    since_ = since;
-    crosscheck_ = push_fresh_snapshot();
-
-    estate_ = CreateExecutorState();
-    result_ = makeNode(ResultRelInfo);
-    InitResultRelInfo(result_, relation, 0, nullptr, 0); /* in no range table */
-    ExecOpenIndices(result_, false);
-    index_ = index_open(index, AccessShareLock);
-
+    memory_ = CurrentMemoryContext;
+    index_ = index_open(path.index, AccessShareLock);
     slot_ = table_slot_create(relation, nullptr);
-    new_slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
-    int columns = RelationGetDescr(relation)->natts;
-    values_ = static_cast<Datum *>(palloc(columns * sizeof(Datum)));
-    nulls_ = static_cast<bool *>(palloc(columns * sizeof(bool)));
-    row_memory_ = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
-
-    scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), 1, 0);
+    new_slot_ = nullptr;
+    estate_ = nullptr;
+    result_ = nullptr;
+    last_column_ = *std::max_element(path.at, path.at + Path::max_columns);
+    scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), keys, 0);
 }
 
-void Walk::seek(int64 key)
+void Walk::seek(std::initializer_list<int64> keys)
 {
-    ScanKeyData scan_key;
-    ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key));
-    index_rescan(scan_, &scan_key, 1, nullptr, 0);
+    ScanKeyData scan_keys[INDEX_MAX_KEYS];
+    int n = 0;
+    for (int64 key : keys) {
+        ScanKeyInit(&scan_keys[n], static_cast<AttrNumber>(n + 1), BTEqualStrategyNumber, F_INT8EQ,
+                    Int64GetDatum(key));
+        n++;
+    }
+    index_rescan(scan_, scan_keys, n, nullptr, 0);
 }
 
-void Walk::load(TupleTableSlot *slot)
-{
-    slot_getallattrs(slot);
-    int columns = slot->tts_tupleDescriptor->natts;
-    memcpy(values_, slot->tts_values, columns * sizeof(Datum));
-    memcpy(nulls_, slot->tts_isnull, columns * sizeof(bool));
-
-    const HeapTupleHeader header =
-        reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tuple->t_data;
-    written_since_ = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)) &&
-                     HeapTupleHeaderGetCmin(header) >= since_;
-}
-
-bool Walk::next()
+bool Walk::next(ScanDirection direction)
 {
     CHECK_FOR_INTERRUPTS();
-    MemoryContextReset(row_memory_);
-    if (!index_getnext_slot(scan_, ForwardScanDirection, slot_))
+    if (!index_getnext_slot(scan_, direction, slot_))
         return false;
-    load(slot_);
+    load();
     return true;
+}
+
+void Walk::load()
+{
+    slot_getsomeattrs(slot_, last_column_);
+    values_ = slot_->tts_values;
+    nulls_ = slot_->tts_isnull;
+}
+
+TransactionId Walk::written_by() const
+{
+    return HeapTupleHeaderGetXmin(
+        reinterpret_cast<BufferHeapTupleTableSlot *>(slot_)->base.tuple->t_data);
+}
+
+CommandId Walk::written_in() const
+{
+    if (!TransactionIdIsCurrentTransactionId(written_by()))
+        return FirstCommandId;
+    return HeapTupleHeaderGetCmin(
+        reinterpret_cast<BufferHeapTupleTableSlot *>(slot_)->base.tuple->t_data);
+}
+
+bool Walk::lock()
+{
+    TM_FailureData failure;
+    int64 keys[INDEX_MAX_KEYS];
+    for (int i = 0; i < path_->keys; i++)
+        keys[i] = int8(i);
+
+    uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+    if (!IsolationUsesXactSnapshot())
+        flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    TM_Result result = table_tuple_lock(relation_, &slot_->tts_tid, GetActiveSnapshot(), slot_,
+                                        GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+                                        LockWaitBlock, flags, &failure);
+    switch (result) {
+        case TM_Ok:
+            load();
+            /* Its key may be another now: then the row that was asked for is gone. */
+            for (int i = 0; i < path_->keys; i++)
+                if (int8(i) != keys[i])
+                    return false;
+            return true;
+        case TM_SelfModified:
+            return false;
+        case TM_Updated:
+        case TM_Deleted:
+            refuse_changed(result);
+            if (result == TM_Deleted)
+                return false;
+            break; /* the server follows updates itself */
+        default:
+            break;
+    }
+    elog(ERROR, "unexpected state of a row of table \"%s\": %d", RelationGetRelationName(relation_),
+         result);
+    return false;
+}
+
+void Walk::begin_writing()
+{
+    MemoryContext caller = MemoryContextSwitchTo(memory_);
+    CheckCmdReplicaIdentity(relation_, CMD_UPDATE);
+    new_slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
+    estate_ = CreateExecutorState();
+    result_ = makeNode(ResultRelInfo);
+    InitResultRelInfo(result_, relation_, 0, nullptr, 0); /* in no range table */
+    MemoryContextSwitchTo(caller);
+}
+
+void Walk::set(int column, Datum value)
+{
+    if (!new_slot_)
+        begin_writing();
+    if (values_ != new_slot_->tts_values) {
+        int columns = RelationGetDescr(relation_)->natts;
+        slot_getallattrs(slot_);
+        ExecClearTuple(new_slot_);
+        memcpy(new_slot_->tts_values, slot_->tts_values, columns * sizeof(Datum));
+        memcpy(new_slot_->tts_isnull, slot_->tts_isnull, columns * sizeof(bool));
+        values_ = new_slot_->tts_values;
+        nulls_ = new_slot_->tts_isnull;
+    }
+    values_[path_->at[column] - 1] = value;
+    nulls_[path_->at[column] - 1] = false;
 }
 
 bool Walk::write()
 {
-    MemoryContext caller = MemoryContextSwitchTo(row_memory_);
-    bool done = true;
-
-    ExecClearTuple(new_slot_);
-    int columns = new_slot_->tts_tupleDescriptor->natts;
-    memcpy(new_slot_->tts_values, values_, columns * sizeof(Datum));
-    memcpy(new_slot_->tts_isnull, nulls_, columns * sizeof(bool));
+    Assert(path_->writable && new_slot_ && values_ == new_slot_->tts_values);
     ExecStoreVirtualTuple(new_slot_);
-    if (relation_->rd_att->constr)
+    /* NOT NULL holds: nothing is set to NULL. */
+    if (path_->checks)
         ExecConstraints(result_, new_slot_, estate_);
 
     TM_FailureData failure;
     LockTupleMode lock_mode;
     bool update_indexes;
-    /* A new HeapTuple is made in the slot's memory; the values it was made of stay where they are.
-     */
+    Snapshot crosscheck = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
     TM_Result result = table_tuple_update(relation_, &slot_->tts_tid, new_slot_,
                                           GetCurrentCommandId(true), GetActiveSnapshot(),
-                                          crosscheck_, true, &failure, &lock_mode, &update_indexes);
+                                          crosscheck, true, &failure, &lock_mode, &update_indexes);
     switch (result) {
         case TM_Ok:
-            if (update_indexes)
+            if (update_indexes) {
+                if (result_->ri_NumIndices == 0) {
+                    MemoryContext caller = MemoryContextSwitchTo(memory_);
+                    ExecOpenIndices(result_, false);
+                    MemoryContextSwitchTo(caller);
+                }
                 ExecInsertIndexTuples(result_, new_slot_, estate_, true, false, nullptr, NIL);
+            }
             ResetPerTupleExprContext(estate_);
-            break;
+            return true;
         case TM_Updated:
         case TM_Deleted:
-            if (IsolationUsesXactSnapshot())
-                ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                        errmsg("could not serialize access due to concurrent update"));
-            if (result == TM_Deleted)
-                break;
-            /* Lock the version that is valid now, and let the caller look at it. */
-            result = table_tuple_lock(relation_, &slot_->tts_tid, GetActiveSnapshot(), slot_,
-                                      GetCurrentCommandId(false), LockTupleNoKeyExclusive,
-                                      LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-            if (result == TM_Ok) {
-                load(slot_);
-                done = false;
-            }
-            else if (result != TM_Deleted)
-                elog(ERROR, "unexpected state of a row of table \"%s\": %d",
-                     RelationGetRelationName(relation_), result);
-            break;
+            refuse_changed(result);
+            return result == TM_Deleted || !lock();
         default:
             elog(ERROR, "unexpected state of a row of table \"%s\": %d",
                  RelationGetRelationName(relation_), result);
     }
-    MemoryContextSwitchTo(caller);
-    return done;
+    return true;
 }
 
 void Walk::end()
 {
     index_endscan(scan_);
     ExecDropSingleTupleTableSlot(slot_);
-    ExecDropSingleTupleTableSlot(new_slot_);
     index_close(index_, NoLock);
-    ExecCloseIndices(result_);
-    FreeExecutorState(estate_);
-    MemoryContextDelete(row_memory_);
-    pfree(values_);
-    pfree(nulls_);
-    PopActiveSnapshot();
-    CommandCounterIncrement();
+    if (new_slot_) {
+        ExecDropSingleTupleTableSlot(new_slot_);
+        if (result_->ri_NumIndices > 0)
+            ExecCloseIndices(result_);
+        FreeExecutorState(estate_);
+    }
 }
 
 } // namespace hermet::pg

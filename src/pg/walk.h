@@ -1,69 +1,101 @@
 /*
- * Updating the rows of index prefixes directly: an index scan and heap updates, without the
- * executor between. Rows come, and are locked, in index order; HOT updates stay HOT.
+ * Reading, locking and updating rows by a unique index directly, without the executor between: for
+ * the few rows that every message touches, where planning's leftovers would cost more than the
+ * work.
  *
- * Only for tables whose sole triggers are those that hermet skips for its own writes, without
- * generated columns or rules: see can_walk(). CHECK and NOT NULL are honoured.
+ * Whether a table allows it is looked up once (find_path) and kept until the catalogs change; where
+ * it does not, the caller's SQL does the same.
  */
 #pragma once
 
 #include "pg/memory.h"
+#include "pg/trigger.h"
 
 extern "C" {
 #include "nodes/execnodes.h"
 }
 
+#include <initializer_list>
+
 namespace hermet::pg {
 
-/* Whether a table may be updated directly; `own_trigger` names the one trigger to be ignored. */
-bool can_walk(Relation relation, const char *own_trigger);
+/* What a walk over a table needs: its columns, of which the first `keys` are a unique key. */
+struct PathColumns {
+    const Column *columns;
+    int count;
+    int keys;
+};
 
-/* A valid unique index on exactly these bigint columns, in this order, or InvalidOid. */
-Oid find_unique_index(Relation relation, AttrNumber first, AttrNumber second);
+/* How to reach a table's rows. All zero: not looked up yet. */
+struct Path {
+    static constexpr int max_columns = 16;
 
+    bool known;
+    bool writable; /* the server would do nothing but change the row and its indexes */
+    bool checks;   /* there are CHECK constraints */
+    int keys;
+    Oid index; /* InvalidOid: no direct way to the rows, not even for reading */
+    AttrNumber at[max_columns];
+
+    bool readable() const { return OidIsValid(index); }
+};
+
+/* Looks up the path; 42703 or 42804 where a column is not as the contract has it. */
+void find_path(Relation relation, const PathColumns &columns, Path &path);
+
+/*
+ * A cursor over the rows of a table that have a given prefix of the key. Uses the active snapshot:
+ * see push_fresh_snapshot(). Columns are numbered as in the path's PathColumns.
+ */
 class Walk {
   public:
-    /*
-     * `since` is a command of this transaction: see written_since(). Takes a snapshot of its own:
-     * all locks must have been granted before, and until end() nobody else may write these rows in
-     * this transaction.
-     */
-    void begin(Relation relation, Oid index, CommandId since);
-    /* The rows whose first index column is `key`, one by one. */
-    void seek(int64 key);
-    bool next();
+    /* `keys`: by how many of the key's columns the rows are sought. */
+    void begin(Relation relation, const Path &path, int keys);
+    void seek(std::initializer_list<int64> keys);
+    bool next(ScanDirection direction = ForwardScanDirection);
     void end();
 
-    /* The current row's columns, by attribute number - 1. write() stores what was set here. */
-    Datum *values() { return values_; }
-    bool *nulls() { return nulls_; }
-
-    /* Whether this transaction wrote the row in, or after, the command `since`. */
-    bool written_since() const { return written_since_; }
+    /* The current row, with what set() changed. */
+    Datum operator[](int column) const { return values_[path_->at[column] - 1]; }
+    int64 int8(int column) const { return DatumGetInt64((*this)[column]); }
+    bool is_null(int column) const { return nulls_[path_->at[column] - 1]; }
+    /* Who wrote it, and in which of his commands (known for one's own transaction only). */
+    TransactionId written_by() const;
+    CommandId written_in() const;
 
     /*
-     * Writes the current row. False: another transaction had changed it meanwhile; it is locked
-     * now, values() has the new version, and the caller computes and writes again. A row that was
-     * deleted meanwhile counts as written. 40001 at REPEATABLE READ and above.
+     * Locks the current row against all other writers, and moves on to its latest version. False:
+     * there is none any more. 40001 at REPEATABLE READ and above if it changed since the snapshot.
+     */
+    bool lock();
+
+    /* Sets a column for write(); the value must last until then. */
+    void set(int column, Datum value);
+    /*
+     * Writes the current row as it was set. False: another transaction had changed it meanwhile; it
+     * is locked now, the row is the new version, and the caller computes and writes again. A row
+     * that was deleted meanwhile counts as written. 40001 as lock(). Only if the path is writable.
      */
     bool write();
 
   private:
-    void load(TupleTableSlot *slot);
+    void load();
+    void begin_writing();
 
+    const Path *path_;
     Relation relation_;
     Relation index_;
-    EState *estate_;
-    ResultRelInfo *result_;
     IndexScanDesc scan_;
     TupleTableSlot *slot_;
-    TupleTableSlot *new_slot_;
-    Snapshot crosscheck_;
-    CommandId since_;
-    MemoryContext row_memory_;
-    Datum *values_;
+    int last_column_;
+    Datum *values_; /* of slot_, or of new_slot_ once something is set */
     bool *nulls_;
-    bool written_since_;
+
+    /* Made when the first row is written. */
+    TupleTableSlot *new_slot_;
+    EState *estate_;
+    ResultRelInfo *result_;
+    MemoryContext memory_; /* of the walk */
 };
 
 } // namespace hermet::pg

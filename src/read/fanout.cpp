@@ -1,8 +1,7 @@
 #include "read/fanout.h"
 
-#include "pg/trigger.h"
-#include "pg/walk.h"
 #include "read/incident.h"
+#include "read/last_message.h"
 
 extern "C" {
 #include "access/table.h"
@@ -13,15 +12,6 @@ namespace hermet {
 
 namespace {
 
-/* The last message of each channel with its sender's name; a row for every channel, in order. */
-const pg::Statement select_last_messages = {R"(
-SELECT cm.channel_id, coalesce(lm.id, 0), coalesce(lm.message_type, ''), coalesce(lm.content, ''),
-       coalesce(lm.sender_id, 0), coalesce(lm.sent_at, 0), {sender_name}
-  FROM unnest($1::bigint[]) cm (channel_id)
-  {last_message}
- ORDER BY 1)",
-                                            {INT8ARRAYOID}};
-
 const pg::Statement update_last_messages = {R"(
 UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = k.last_message_at
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) k (id, last_message_id, last_message_at)
@@ -30,28 +20,28 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
                                             nullptr,
                                             true};
 
-/* The columns of a conversation row that a message may touch, as the row's arrays are indexed. */
-enum ViewColumn {
-    c_user_id,
-    c_channel_id,
-    c_last_id,
-    c_last_type,
-    c_last_content,
-    c_last_sender,
-    c_last_sender_name,
-    c_last_time,
-    c_cursor,
-    c_unread,
-    c_mentions,
-    c_opened_at,
-    c_closed_at,
-    c_updated_at,
-    view_column_count
+/* The columns of a conversation row that a message may touch. */
+namespace view {
+enum {
+    channel_id,
+    user_id,
+    last_id,
+    last_type,
+    last_content,
+    last_sender,
+    last_sender_name,
+    last_time,
+    cursor,
+    unread,
+    mentions,
+    opened_at,
+    closed_at,
+    updated_at,
+    column_count
 };
-
-const pg::Column view_columns[view_column_count] = {
-    {"user_id", INT8OID},
+const pg::Column list[column_count] = {
     {"channel_id", INT8OID},
+    {"user_id", INT8OID},
     {"last_message_id", INT8OID},
     {"last_message_type", VARCHAROID},
     {"last_message_content", VARCHAROID},
@@ -65,15 +55,8 @@ const pg::Column view_columns[view_column_count] = {
     {"closed_at", INT8OID},
     {"updated_at", INT8OID},
 };
-
-struct LastMessage {
-    int64 id;
-    int64 sender;
-    int64 time;
-    Datum type;
-    Datum content;
-    Datum sender_name;
-};
+const pg::PathColumns columns = {list, column_count, 2};
+} // namespace view
 
 bool same_text(Datum a, Datum b)
 {
@@ -90,47 +73,47 @@ struct FanOut {
     DeltaSum sum;
     MemoryContext batch_memory = nullptr;
 
-    /* The last messages of some of the channels, in the same order. */
-    pg::Result last_rows = {};
+    /* The last messages of states[last_from..], in memory of their own. */
     pg::Vector<LastMessage> last;
     size_t last_from = 0;
+    MemoryContext last_memory = nullptr;
 
     Relation view = nullptr;
-    Oid index =
-        InvalidOid; /* of the walk; none where something about the view takes the executor */
+    bool direct = false; /* else the definition derives all rows in the end */
     pg::Walk walk;
-    AttrNumber at[view_column_count] = {};
 
     ConversationKeys to_recount;
     ConversationKeys to_reset;      /* rows whose closed_at has to be looked up again */
     pg::Vector<int64> to_recompute; /* channels that have too few rows, or one with a NULL */
     pg::Vector<int64> drifted;      /* channels with a counter that could not take the delta */
 
+    pg::Vector<int64> &ids(size_t from, size_t to) const;
     void lock_senders(pg::Vector<int64> &senders);
-    void read_last_messages(size_t from, size_t to);
+    void read_last(size_t from, size_t to);
     void open_view();
     void update_channels(size_t from, size_t to);
     void update_rows(size_t from, size_t to, const MessageDeltas &deltas);
     bool change_row(const LastMessage &message);
 };
 
-/* The last messages of states[from..to-1]. */
-void FanOut::read_last_messages(size_t from, size_t to)
+pg::Vector<int64> &FanOut::ids(size_t from, size_t to) const
 {
-    if (!last.empty())
-        SPI_freetuptable(last_rows.table);
-    last.clear();
-    last_from = from;
-
     pg::Vector<int64> &ids = pg::make<pg::Vector<int64>>();
     ids.reserve(to - from);
     for (size_t i = from; i < to; i++)
         ids.push_back((*states)[i].id);
-    last_rows = run(*instance, select_last_messages, {pg::int8_array(ids)});
-    last.reserve(last_rows.count);
-    for (uint64 i = 0; i < last_rows.count; i++)
-        last.push_back({last_rows.int8(i, 1), last_rows.int8(i, 4), last_rows.int8(i, 5),
-                        last_rows.value(i, 2), last_rows.value(i, 3), last_rows.value(i, 6)});
+    return ids;
+}
+
+/* The last messages of states[from..to-1]. */
+void FanOut::read_last(size_t from, size_t to)
+{
+    last.clear();
+    last_from = from;
+    MemoryContextReset(last_memory);
+    MemoryContext caller = MemoryContextSwitchTo(last_memory);
+    read_last_messages(*instance, ids(from, to), last);
+    MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -146,7 +129,7 @@ void FanOut::lock_senders(pg::Vector<int64> &senders)
         locked.insert(boost::container::ordered_unique_range, senders.begin(), senders.end());
         senders.clear();
         for (size_t from = 0; from < states->size(); from += batch_size) {
-            read_last_messages(from, Min(from + batch_size, states->size()));
+            read_last(from, Min(from + batch_size, states->size()));
             for (const LastMessage &message : last)
                 if (message.id != 0 && !locked.count(message.sender))
                     senders.push_back(message.sender);
@@ -154,29 +137,50 @@ void FanOut::lock_senders(pg::Vector<int64> &senders)
     } while (!senders.empty());
 }
 
-/* Without a way for the walk, the definition derives all rows in the end. */
 void FanOut::open_view()
 {
     view = table_open(instance->oid(Table::user_conversation_view), RowExclusiveLock);
-    if (!pg::can_walk(view, "hermet_guard"))
-        return;
-    pg::find_columns(view, view_columns, view_column_count, at);
-    index = pg::find_unique_index(view, at[c_channel_id], at[c_user_id]);
+    direct = path(*instance, Table::user_conversation_view, view, view::columns).writable;
 }
 
+/* What the channels' own columns say of their last messages. */
 void FanOut::update_channels(size_t from, size_t to)
 {
-    pg::Vector<int64> &ids = pg::make<pg::Vector<int64>>();
+    using namespace channel_row;
+    Relation channel = table_open(instance->oid(Table::channel), RowExclusiveLock);
+    const pg::Path &way = path(*instance, Table::channel, channel, channel_row::columns);
+    bool writable = way.writable;
+    if (writable) {
+        pg::push_fresh_snapshot();
+        walk.begin(channel, way, 1);
+        for (size_t i = from; i < to; i++) {
+            const LastMessage &message = last[i - last_from];
+            walk.seek({(*states)[i].id});
+            if (!walk.next())
+                continue;
+            do {
+                if (!walk.is_null(last_id) && walk.int8(last_id) == message.id &&
+                    !walk.is_null(last_at) && walk.int8(last_at) == message.time)
+                    break;
+                walk.set(last_id, Int64GetDatum(message.id));
+                walk.set(last_at, Int64GetDatum(message.time));
+            } while (!walk.write());
+        }
+        walk.end();
+        PopActiveSnapshot();
+    }
+    table_close(channel, NoLock);
+    if (writable)
+        return;
+
     pg::Vector<int64> &last_ids = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &last_times = pg::make<pg::Vector<int64>>();
     for (size_t i = from; i < to; i++) {
-        const LastMessage &message = last[i - last_from];
-        ids.push_back((*states)[i].id);
-        last_ids.push_back(message.id);
-        last_times.push_back(message.time);
+        last_ids.push_back(last[i - last_from].id);
+        last_times.push_back(last[i - last_from].time);
     }
     run(*instance, update_last_messages,
-        {pg::int8_array(ids), pg::int8_array(last_ids), pg::int8_array(last_times)});
+        {pg::int8_array(ids(from, to)), pg::int8_array(last_ids), pg::int8_array(last_times)});
 }
 
 /* The conversation rows of states[from..to-1], in the order of the index. */
@@ -186,7 +190,8 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
     const MessageDelta *end = delta + deltas.messages.size();
     delta = std::lower_bound(delta, end, (*states)[from].id,
                              [](const MessageDelta &d, int64 id) { return d.channel < id; });
-    walk.begin(view, index, since);
+    pg::push_fresh_snapshot();
+    walk.begin(view, path(*instance, Table::user_conversation_view, view, view::columns), 1);
     for (size_t i = from; i < to; i++) {
         const ChannelState &state = (*states)[i];
         while (delta != end && delta->channel < state.id)
@@ -200,7 +205,7 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
 
         const LastMessage &message = last[i - last_from];
         int64 rows = 0;
-        walk.seek(state.id);
+        walk.seek({state.id});
         while (walk.next()) {
             rows++;
             do {
@@ -215,61 +220,63 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
             to_recompute.push_back(state.id);
     }
     walk.end();
+    PopActiveSnapshot();
 }
 
 /* Sets what changes in the current row; false if nothing does. */
 bool FanOut::change_row(const LastMessage &message)
 {
-    Datum *values = walk.values();
-    auto column = [&](ViewColumn c) -> Datum & { return values[at[c] - 1]; };
-    auto int8 = [&](ViewColumn c) { return DatumGetInt64(column(c)); };
+    using namespace view;
+    int64 channel = walk.int8(channel_id);
+    int64 user = walk.int8(user_id);
     bool changed = false;
 
-    for (AttrNumber number : at) {
-        if (walk.nulls()[number - 1]) {
-            to_recompute.push_back(int8(c_channel_id));
+    for (int column = 0; column < column_count; column++) {
+        if (walk.is_null(column)) {
+            to_recompute.push_back(channel);
             return false;
         }
     }
 
-    int64 unread, mentions;
-    sum.count(int8(c_user_id), int8(c_cursor), int8(c_opened_at), &unread, &mentions);
-    if (unread != 0 || mentions != 0) {
-        unread += DatumGetInt32(column(c_unread));
-        mentions += DatumGetInt32(column(c_mentions));
-        bool fits = unread >= 0 && mentions >= 0 && unread <= PG_INT32_MAX;
-        if (walk.written_since() || !fits) {
-            to_recount.add(int8(c_user_id), int8(c_channel_id));
-            if (!walk.written_since())
-                drifted.push_back(int8(c_channel_id));
+    int64 more_unread, more_mentions;
+    sum.count(user, walk.int8(cursor), walk.int8(opened_at), &more_unread, &more_mentions);
+    if (more_unread != 0 || more_mentions != 0) {
+        int64 new_unread = DatumGetInt32(walk[unread]) + more_unread;
+        int64 new_mentions = DatumGetInt32(walk[mentions]) + more_mentions;
+        bool counted = written_since(walk.written_by(), walk.written_in(), since);
+        bool fits = new_unread >= 0 && new_mentions >= 0 && new_unread <= PG_INT32_MAX;
+        if (counted || !fits) {
+            to_recount.add(user, channel);
+            if (!counted)
+                drifted.push_back(channel);
         }
         else {
-            column(c_unread) = Int32GetDatum(static_cast<int32>(unread));
-            column(c_mentions) = Int32GetDatum(static_cast<int32>(mentions));
+            walk.set(unread, Int32GetDatum(static_cast<int32>(new_unread)));
+            walk.set(mentions, Int32GetDatum(static_cast<int32>(new_mentions)));
             changed = true;
         }
     }
 
-    int64 old_time = int8(c_last_time);
-    if (int8(c_last_id) != message.id || old_time != message.time ||
-        int8(c_last_sender) != message.sender || !same_text(column(c_last_type), message.type) ||
-        !same_text(column(c_last_content), message.content) ||
-        !same_text(column(c_last_sender_name), message.sender_name)) {
-        column(c_last_id) = Int64GetDatum(message.id);
-        column(c_last_type) = message.type;
-        column(c_last_content) = message.content;
-        column(c_last_sender) = Int64GetDatum(message.sender);
-        column(c_last_sender_name) = message.sender_name;
-        column(c_last_time) = Int64GetDatum(message.time);
+    int64 old_time = walk.int8(last_time);
+    if (walk.int8(last_id) != message.id || old_time != message.time ||
+        walk.int8(last_sender) != message.sender || !same_text(walk[last_type], message.type) ||
+        !same_text(walk[last_content], message.content) ||
+        !same_text(walk[last_sender_name], message.sender_name)) {
+        walk.set(last_id, Int64GetDatum(message.id));
+        walk.set(last_type, message.type);
+        walk.set(last_content, message.content);
+        walk.set(last_sender, Int64GetDatum(message.sender));
+        walk.set(last_sender_name, message.sender_name);
+        walk.set(last_time, Int64GetDatum(message.time));
         /* Rule 6: a later message reopens; an earlier one may close again. */
         if (message.time < old_time)
-            to_reset.add(int8(c_user_id), int8(c_channel_id));
-        else if (int8(c_closed_at) <= message.time)
-            column(c_closed_at) = Int64GetDatum(0);
+            to_reset.add(user, channel);
+        else if (walk.int8(closed_at) <= message.time)
+            walk.set(closed_at, Int64GetDatum(0));
         changed = true;
     }
     if (changed)
-        column(c_updated_at) = Int64GetDatum(pg::now_ms());
+        walk.set(updated_at, Int64GetDatum(pg::now_ms()));
     return changed;
 }
 
@@ -281,6 +288,8 @@ FanOut &begin_fan_out(Instance &instance, const pg::Vector<int64> &channels,
     fan.since = since;
     fan.batch_memory =
         AllocSetContextCreate(CurrentMemoryContext, "hermet fan-out", ALLOCSET_DEFAULT_SIZES);
+    fan.last_memory =
+        AllocSetContextCreate(CurrentMemoryContext, "hermet last messages", ALLOCSET_DEFAULT_SIZES);
     /* Where there is no channel row, there is no conversation: derived when the channel comes. */
     fan.states = &lock_channels(instance, channels);
     if (!fan.states->empty()) {
@@ -300,9 +309,9 @@ void fan_out(FanOut &fan, const MessageDeltas &deltas, int64 last)
                states[fan.done].id <= last)
             fan.done++;
         if (from < fan.last_from || fan.done > fan.last_from + fan.last.size())
-            fan.read_last_messages(from, fan.done);
+            fan.read_last(from, fan.done);
         fan.update_channels(from, fan.done);
-        if (OidIsValid(fan.index))
+        if (fan.direct)
             fan.update_rows(from, fan.done, deltas);
         MemoryContextReset(fan.batch_memory);
     }
@@ -315,7 +324,7 @@ void end_fan_out(FanOut &fan)
     if (fan.states->empty())
         return;
     table_close(fan.view, NoLock);
-    if (!OidIsValid(fan.index)) {
+    if (!fan.direct) {
         pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
         for (const ChannelState &state : *fan.states)
             channels.push_back(state.id);

@@ -2,7 +2,32 @@
 
 #include "pg/lock.h"
 
+extern "C" {
+#include "access/table.h"
+#include "catalog/pg_enum.h"
+#include "utils/syscache.h"
+}
+
 namespace hermet {
+
+namespace channel_row {
+
+namespace {
+
+const pg::Column list[] = {
+    {"id", INT8OID},
+    {"channel_type", ANYENUMOID},
+    {"channel_status", ANYENUMOID},
+    {"channel_member_count", INT4OID},
+    {"last_message_at", INT8OID},
+    {"last_message_id", INT8OID},
+};
+
+} // namespace
+
+const pg::PathColumns columns = {list, lengthof(list), 1};
+
+} // namespace channel_row
 
 namespace {
 
@@ -22,6 +47,58 @@ SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_m
 
 const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE c.id = ANY ($1)",
                                       {INT8ARRAYOID}};
+
+bool is_label(Datum value, const char *label)
+{
+    HeapTuple tuple = SearchSysCache1(ENUMOID, value);
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(value));
+    bool same =
+        strcmp(NameStr(reinterpret_cast<Form_pg_enum>(GETSTRUCT(tuple))->enumlabel), label) == 0;
+    ReleaseSysCache(tuple);
+    return same;
+}
+
+/* lock_channel_rows without the executor. */
+void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int64> &ids,
+                   pg::Vector<ChannelState> &states)
+{
+    using namespace channel_row;
+    pg::push_fresh_snapshot();
+    pg::Walk walk;
+    walk.begin(channel, path, 1);
+    for (int64 wanted : ids) {
+        walk.seek({wanted});
+        if (!walk.next() || !walk.lock())
+            continue;
+        auto is = [&](int column, const char *label) {
+            return !walk.is_null(column) && is_label(walk[column], label);
+        };
+        states.push_back({wanted, is(type, "single"), is(status, "active"),
+                          DatumGetInt32(walk[member_count]), walk.written_by(), walk.written_in()});
+    }
+    walk.end();
+    PopActiveSnapshot();
+}
+
+void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, pg::Vector<ChannelState> &states)
+{
+    states.clear();
+    states.reserve(ids.size());
+    Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
+    const pg::Path &way = path(instance, Table::channel, channel, channel_row::columns);
+    if (way.readable())
+        walk_channels(channel, way, ids, states);
+    table_close(channel, NoLock);
+    if (way.readable())
+        return;
+
+    pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids)});
+    for (uint64 i = 0; i < rows.count; i++)
+        states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
+                          DatumGetInt32(rows.value(i, 3)), DatumGetTransactionId(rows.value(i, 4)),
+                          DatumGetCommandId(rows.value(i, 5))});
+}
 
 void lock_keys(Instance &instance, pg::LockClass lock_class, const pg::Vector<int64> &ids,
                bool exclusive, pg::Vector<LOCKTAG> *taken = nullptr)
@@ -43,10 +120,9 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
     pg::Vector<ChannelState> &states = pg::make<pg::Vector<ChannelState>>();
     if (ids.empty())
         return states;
-    Datum array = pg::int8_array(ids);
 
     for (;;) {
-        pg::Result rows = run(instance, lock_channel_rows, {array});
+        lock_tuples(instance, ids, states);
         pg::Vector<LOCKTAG> &taken = pg::make<pg::Vector<LOCKTAG>>();
         lock_keys(instance, pg::LockClass::channel, ids, true, &taken);
 
@@ -55,19 +131,11 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
          * locked. Nothing was read under the new keys yet: let them go, the instance too, and begin
          * again with the tuple.
          */
-        if (rows.count < ids.size() &&
-            run(instance, count_channels, {array}).int8(0, 0) != static_cast<int64>(rows.count)) {
-            pg::unlock_keys(taken, true);
-            continue;
-        }
-
-        states.reserve(rows.count);
-        for (uint64 i = 0; i < rows.count; i++)
-            states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
-                              DatumGetInt32(rows.value(i, 3)),
-                              DatumGetTransactionId(rows.value(i, 4)),
-                              DatumGetCommandId(rows.value(i, 5))});
-        return states;
+        if (states.size() == ids.size() ||
+            run(instance, count_channels, {pg::int8_array(ids)}).int8(0, 0) ==
+                static_cast<int64>(states.size()))
+            return states;
+        pg::unlock_keys(taken, true);
     }
 }
 

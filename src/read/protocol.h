@@ -30,6 +30,12 @@
 
 namespace hermet {
 
+/* The columns of channel that messages and locks touch: how every walk over it numbers them. */
+namespace channel_row {
+enum { id, type, status, member_count, last_at, last_id };
+extern const pg::PathColumns columns;
+} // namespace channel_row
+
 /* What channel says under its lock. */
 struct ChannelState {
     int64 id;
