@@ -237,6 +237,68 @@ SELECT testing.plant('ALTER TABLE im.user_conversation_view ADD PRIMARY KEY (cha
 INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (75, 1, 101, 75);
 :inbox
 :clean
+-- A NULL in a stored row: the message derives it anew.
+SELECT testing.plant('ALTER TABLE im.user_conversation_view ALTER unread_count DROP NOT NULL; UPDATE im.user_conversation_view SET unread_count = NULL WHERE channel_id = 1');
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (76, 1, 101, 76);
+:clean
+ALTER TABLE user_conversation_view ALTER unread_count SET NOT NULL;
+-- What asks for the executor: triggers, children, and keys that no unique index serves.
+CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '% of %', TG_OP, TG_TABLE_NAME; RETURN NEW; END$$;
+CREATE TRIGGER seen BEFORE UPDATE ON channel FOR EACH ROW EXECUTE FUNCTION seen();
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (77, 1, 101, 77);
+DROP TRIGGER seen ON channel;
+CREATE TRIGGER seen AFTER UPDATE ON user_conversation_view FOR EACH ROW EXECUTE FUNCTION seen();
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (78, 1, 101, 78);
+DROP TRIGGER seen ON user_conversation_view;
+:clean
+CREATE TABLE heir () INHERITS (channel_member);
+CREATE TABLE heiress () INHERITS (message);
+INSERT INTO message (id, channel_id, sender_id, sent_at, content) VALUES (79, 1, 101, 79, repeat('long ', 1000));
+DROP TABLE heir, heiress;
+:clean
+ALTER TABLE channel DROP CONSTRAINT channel_pkey;
+ALTER TABLE message DROP CONSTRAINT message_pkey;
+ALTER TABLE channel_member DROP CONSTRAINT channel_member_pkey;
+ALTER TABLE biz_user DROP CONSTRAINT biz_user_pkey;
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (81, 1, 101, 81);
+UPDATE message SET deleted_at = 1 WHERE id = 81;
+:inbox
+:clean
+CREATE UNIQUE INDEX ON channel (id DESC);
+CREATE UNIQUE INDEX ON message (channel_id, id) WHERE deleted_at = 0;
+ALTER TABLE channel_member ADD PRIMARY KEY (channel_id, user_id) DEFERRABLE;
+CREATE INDEX ON biz_user (id);
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (82, 1, 101, 82);
+UPDATE message SET deleted_at = 1 WHERE id = 82;
+:clean
+ALTER TABLE channel_member DROP CONSTRAINT channel_member_pkey;
+DROP INDEX channel_id_idx, message_channel_id_id_idx, biz_user_id_idx;
+ALTER TABLE channel ADD PRIMARY KEY (id);
+ALTER TABLE message ADD PRIMARY KEY (channel_id, id);
+ALTER TABLE channel_member ADD PRIMARY KEY (channel_id, user_id);
+ALTER TABLE biz_user ADD PRIMARY KEY (id);
+-- Constraints of his own on what a message writes.
+ALTER TABLE channel ADD CONSTRAINT no_thirteen CHECK (last_message_at <> 113);
+ALTER TABLE user_conversation_view ADD CONSTRAINT no_fourteen CHECK (last_message_time <> 114);
+SELECT code, message FROM testing.error('INSERT INTO im.message (id, channel_id, sender_id, sent_at) VALUES (83, 1, 101, 113)');
+SELECT code, message FROM testing.error('INSERT INTO im.message (id, channel_id, sender_id, sent_at) VALUES (83, 1, 101, 114)');
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (83, 1, 101, 115);
+ALTER TABLE channel DROP CONSTRAINT no_thirteen;
+ALTER TABLE user_conversation_view DROP CONSTRAINT no_fourteen;
+-- A deferred foreign key looks at the latest version of a row that is new in the transaction.
+ALTER TABLE channel ADD CONSTRAINT creator FOREIGN KEY (creator_id) REFERENCES biz_user DEFERRABLE INITIALLY DEFERRED NOT VALID;
+BEGIN;
+INSERT INTO channel (id, channel_type, creator_id) VALUES (90, 'group', 999);
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (90, 90, 101, 90);
+SET CONSTRAINTS ALL IMMEDIATE;
+ROLLBACK;
+ALTER TABLE channel DROP CONSTRAINT creator;
+ALTER TABLE message ADD CONSTRAINT channel FOREIGN KEY (channel_id) REFERENCES channel;
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (84, 1, 101, 116);
+ALTER TABLE message DROP CONSTRAINT channel;
+:inbox
+DELETE FROM message WHERE id > 80 AND channel_id = 1;
+:clean
 -- Renamed: the schema with everything in it goes on; a table that is not there is an error that says so.
 ALTER SCHEMA im RENAME TO "Chat 2";
 SELECT target FROM hermet.instances();

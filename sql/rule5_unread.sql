@@ -168,6 +168,22 @@ UPDATE message SET mention_all = NOT mention_all WHERE id IN (103, 104);
 UPDATE message SET deleted_at = 1 WHERE id = 102;
 :show
 :clean
+-- Everyone is mentioned but the sender himself, and not who read ahead or joined later than a part of a statement.
+INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (1, 103, 1, 121);
+INSERT INTO message (id, channel_id, sender_id, sent_at, mention_all) VALUES (120, 1, 101, 5000, true), (121, 1, 102, 5000, true), (122, 1, 101, 5000, true);
+:show
+:clean
+UPDATE message SET mention_all = false WHERE id = 122;
+:show
+UPDATE message SET sent_at = 1999, mention_all = true WHERE id = 122;
+:show
+UPDATE message SET sent_at = 2000 WHERE id = 122;
+:show
+:clean
+DELETE FROM message WHERE id BETWEEN 120 AND 122;
+DELETE FROM channel_read_record;
+:show
+:clean
 -- Who was mentioned joins later: counts from joined_at on.
 INSERT INTO message (id, channel_id, sender_id, sent_at, mention_user_ids) VALUES (113, 1, 101, 6000, '{105}'), (114, 1, 101, 7000, '{105}');
 INSERT INTO channel_member (id, channel_id, user_id, joined_at) VALUES (15, 1, 105, 7000);
