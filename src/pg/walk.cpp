@@ -28,7 +28,7 @@ bool triggers_allow_writing(const TriggerDesc *triggers)
     Oid own_schema = get_namespace_oid("hermet", true);
     for (int i = 0; i < triggers->numtriggers; i++) {
         const Trigger &trigger = triggers->triggers[i];
-        if (TRIGGER_FOR_UPDATE(trigger.tgtype) &&
+        if (trigger.tgenabled != TRIGGER_DISABLED && TRIGGER_FOR_UPDATE(trigger.tgtype) &&
             get_func_namespace(trigger.tgfoid) != own_schema &&
             RI_FKey_trigger_type(trigger.tgfoid) != RI_TRIGGER_PK)
             return false;

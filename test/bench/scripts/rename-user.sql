@@ -1,0 +1,1 @@
+UPDATE im.biz_user SET nickname = 'name ' || nextval('bench.id') WHERE id = 2;

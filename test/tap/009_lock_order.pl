@@ -1,0 +1,67 @@
+# A statement stopped in its middle, between two locks: whatever comes then must wait where the lock order
+# says, and not hold what the first one needs next.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hermet;
+use Test::More;
+
+my $node = new_server('main', "deadlock_timeout = '100ms'\n");
+new_database($node, 'chat');
+new_instance($node, 'chat', 'im');
+fill($node, 'chat', 'im');
+
+# An UPDATE of channel has its tuple when a user's row trigger stops it, and its key yet to come.
+$node->safe_psql('chat', <<'SQL');
+CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pause AFTER UPDATE OF channel_name, channel_status ON im.channel
+    FOR EACH ROW EXECUTE FUNCTION public.pause();
+SQL
+
+my ($gate, $first, $second) = map { background($node, 'chat') } 1 .. 3;
+my ($first_pid, $second_pid) = map { scalar $_->query('SELECT pg_backend_pid()') } $first, $second;
+
+sub begin_query {
+    my ($session, $sql) = @_;
+    $session->{stdin} .= "$sql;\n";
+    $session->{run}->pump_nb;
+    return;
+}
+
+my @updates = ([ 'a renamed group', q(UPDATE im.channel SET channel_name = channel_name || '!' WHERE id IN (5, 6)) ],
+    [ 'an archived group', q(UPDATE im.channel SET channel_status = 'archived' WHERE id = 6) ]);
+my @others = (
+    [ 'a send', q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (%d, 6, 1)) ],
+    [ 'sends to both', q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (%d, 5, 1), (1 + %1$d, 6, 1)) ],
+    [ 'a recall', q(UPDATE im.message SET deleted_at = %d WHERE channel_id = 6 AND id = (SELECT max(id) FROM im.message WHERE channel_id = 6 AND deleted_at = 0)) ],
+    [ 'a new member', q(INSERT INTO im.channel_member (id, channel_id, user_id) VALUES (%d, 6, %1$d)) ],
+    [ 'a member who leaves', q(UPDATE im.channel_member SET left_at = %d WHERE channel_id = 6 AND user_id = (SELECT min(user_id) FROM im.channel_member WHERE channel_id = 6 AND left_at = 0)) ]);
+
+my $id = 70000;
+for my $update (@updates) {
+    for my $other (@others) {
+        my $what = "$other->[0] against $update->[0]";
+        $node->safe_psql('chat', q(UPDATE im.channel SET channel_status = 'active' WHERE channel_status = 'archived'));
+        $id += 10;
+        $gate->query('SELECT pg_advisory_lock(7)');
+        begin_query($first, $update->[1]);
+        wait_until_blocked($node, $first_pid) or die "$what: the first does not stop\n";
+        begin_query($second, sprintf $other->[1], $id);
+        ok(wait_until_blocked($node, $second_pid), "$what: it waits");
+        $gate->query('SELECT pg_advisory_unlock(7)');
+        $_->query('SELECT 1') for $first, $second;
+        is($first->{stderr} . $second->{stderr}, '', "$what: no deadlock");
+        $_->{stderr} = '' for $first, $second;
+        is_clean($node, 'chat', 'im', $what);
+    }
+}
+
+$_->quit for $gate, $first, $second;
+no_crash($node);
+done_testing();
