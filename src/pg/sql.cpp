@@ -65,8 +65,8 @@ void shorten_context(ErrorData *error, const char *sql)
 
 /* The depth counts for as long as the statement runs, errors included: a savepoint may catch them.
  */
-int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snapshot crosscheck,
-                 bool read_only, bool own_write)
+void execute_plan(const Plan &plan, const Datum *values, const char *nulls, Snapshot snapshot,
+                  Snapshot crosscheck, bool read_only, bool own_write)
 {
     MemoryContext caller = CurrentMemoryContext;
     int depth = own_write_depth;
@@ -75,7 +75,7 @@ int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snaps
     PG_TRY();
     {
         own_write_depth = own_write ? trigger_depth() + 1 : -1;
-        result = SPI_execute_snapshot(plan.plan, const_cast<Datum *>(values), nullptr, snapshot,
+        result = SPI_execute_snapshot(plan.plan, const_cast<Datum *>(values), nulls, snapshot,
                                       crosscheck, read_only, true, 0);
         own_write_depth = depth;
     }
@@ -89,7 +89,8 @@ int execute_plan(const Plan &plan, const Datum *values, Snapshot snapshot, Snaps
         ReThrowError(error);
     }
     PG_END_TRY();
-    return result;
+    if (result < 0)
+        elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
 }
 
 } // namespace
@@ -160,10 +161,7 @@ Result execute(const Plan &plan, const Datum *values, Sight sight)
         snapshot = GetLatestSnapshot();
         crosscheck = GetTransactionSnapshot();
     }
-    int result =
-        execute_plan(plan, values, snapshot, crosscheck, read_only, plan.statement->own_write);
-    if (result < 0)
-        elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+    execute_plan(plan, values, nullptr, snapshot, crosscheck, read_only, plan.statement->own_write);
     return {SPI_tuptable, SPI_processed};
 }
 
@@ -188,20 +186,17 @@ SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 
 } // namespace
 
-Result execute_once(const char *sql, const Parameters &parameters, Sight sight)
+Result execute_once(const char *sql, const Parameters &parameters, Sight sight, bool own_write)
 {
     int settings = allow_scans();
-    SPIPlanPtr plan = prepare_once(sql, parameters);
+    Plan plan = {nullptr, prepare_once(sql, parameters), const_cast<char *>(sql)};
     Snapshot snapshot = InvalidSnapshot;
     if (sight == Sight::fresh && IsolationUsesXactSnapshot())
         snapshot = GetLatestSnapshot();
-    int result =
-        SPI_execute_snapshot(plan, const_cast<Datum *>(parameters.values), parameters.nulls,
-                             snapshot, InvalidSnapshot, sight == Sight::caller, true, 0);
-    if (result < 0)
-        elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+    execute_plan(plan, parameters.values, parameters.nulls, snapshot, InvalidSnapshot,
+                 sight == Sight::caller, own_write);
     Result rows = {SPI_tuptable, SPI_processed};
-    SPI_freeplan(plan);
+    SPI_freeplan(plan.plan);
     AtEOXact_GUC(true, settings);
     return rows;
 }

@@ -81,8 +81,9 @@ struct Parameters {
     const char *nulls;
 };
 
-/* Runs a text once, planned for its values. */
-Result execute_once(const char *sql, const Parameters &parameters, Sight sight);
+/* Runs a text once, planned for its values; own_write as in Statement. */
+Result execute_once(const char *sql, const Parameters &parameters, Sight sight,
+                    bool own_write = false);
 
 /* The same with the caller's snapshot, its rows appended to a set. Returns how many. */
 int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);

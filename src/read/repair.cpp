@@ -14,6 +14,77 @@ const Derived &derived(const char *table)
     return *found;
 }
 
+const pg::Statement select_anything = {R"(
+SELECT EXISTS (SELECT FROM {s}.user_conversation_view) OR EXISTS (SELECT FROM {s}.user_contact_view)
+    OR EXISTS (SELECT FROM {s}.conversation_reverse_index) OR EXISTS (SELECT FROM {s}.contact_reverse_index))",
+                                       {}};
+
+const pg::Statement fill_conversations = {R"(
+INSERT INTO {s}.user_conversation_view ({columns conversation}, updated_at)
+SELECT {d conversation}, $1 FROM ({conversation}) d)",
+                                          {INT8OID},
+                                          "{all_members}",
+                                          true};
+
+const pg::Statement fill_conversation_reverse = {R"(
+INSERT INTO {s}.conversation_reverse_index (peer_user_id, owner_user_id, channel_id, created_at)
+SELECT v.peer_user_id, v.user_id, v.channel_id, v.created_at
+  FROM {s}.user_conversation_view v WHERE v.conversation_type = 'single')",
+                                                 {INT8OID},
+                                                 nullptr,
+                                                 true};
+
+const pg::Statement fill_contacts = {R"(
+INSERT INTO {s}.user_contact_view ({columns contact}, updated_at)
+SELECT {d contact}, $1 FROM ({contact}) d)",
+                                     {INT8OID},
+                                     "{all_friendships}",
+                                     true};
+
+const pg::Statement fill_contact_reverse = {R"(
+INSERT INTO {s}.contact_reverse_index (contact_user_id, owner_user_id, created_at)
+SELECT d.contact_user_id, d.owner_user_id, d.created_at FROM ({contact_reverse}) d)",
+                                            {INT8OID},
+                                            "{all_friendships}",
+                                            true};
+
+bool is_empty(Instance &instance)
+{
+    return !run(instance, select_anything, {}).boolean(0, 0);
+}
+
+/* Planned for the tables as they are: these statements read all of them. */
+int64 fill(Instance &instance, const pg::Statement &statement)
+{
+    Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(pg::now_ms())};
+    char nulls[] = {' '};
+    const char *sql = expand(instance, statement.text, statement.scope);
+    return static_cast<int64>(
+        pg::execute_once(sql, {1, types, values, nulls}, pg::Sight::fresh, true).count);
+}
+
+/*
+ * Where nothing is stored yet (attach, TRUNCATE of the read side) there is nothing to compare with
+ * and no key to look up. Needs the whole instance; false: somebody else is writing, or has.
+ */
+bool fill_all(Instance &instance, Repaired &repaired)
+{
+    if (!is_empty(instance) || !holds_all_keys(instance, PG_INT32_MAX) || !is_empty(instance))
+        return false;
+    repaired.conversations.inserted = fill(instance, fill_conversations);
+    repaired.conversation_reverse.inserted = fill(instance, fill_conversation_reverse);
+    repaired.contacts.inserted = fill(instance, fill_contacts);
+    repaired.contact_reverse.inserted = fill(instance, fill_contact_reverse);
+
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
+    pg::Result rows = select_differences(instance, derived("channel"), Extent());
+    for (uint64 i = 0; i < rows.count; i++)
+        channels.push_back(rows.int8(i, 0));
+    repaired.channels.updated = refresh_owned(instance, channels);
+    return true;
+}
+
 } // namespace
 
 void repair_conversations(Instance &instance, const Extent &extent, Repaired &repaired)
@@ -77,9 +148,11 @@ void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaire
 Repaired repair_all(Instance &instance)
 {
     Repaired repaired;
-    Extent everything;
-    repair_conversations(instance, everything, repaired);
-    repair_contacts(instance, everything, repaired);
+    if (!fill_all(instance, repaired)) {
+        Extent everything;
+        repair_conversations(instance, everything, repaired);
+        repair_contacts(instance, everything, repaired);
+    }
     clear_incidents(instance);
     return repaired;
 }
