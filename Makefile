@@ -25,7 +25,7 @@ SHLIB_LINK += -lstdc++ -Wl,--version-script=src/hermet.map
 override with_llvm = no
 
 # These have recipes of their own and need no pg_config: they install what is missing first.
-OWN_GOALS = help deps check demo replay storm sanitize mutants format lint dist
+OWN_GOALS = help deps check demo replay storm sanitize mutants bench format lint dist
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -73,6 +73,12 @@ storm: deps
 #:                             ONLY="model storm fuzz" picks parts
 sanitize: deps
 	@test/sanitize
+
+#: make bench                measure against joins, PL/pgSQL and hand-written SQL; writes docs/benchmarks.md (20 minutes)
+#:                             SCALE=0.1 for a smaller data set, ONLY="reads writes" picks parts
+bench:
+	@test/install-deps build test bench
+	@test/bench/run
 
 #: make mutants              plant known bugs one by one and see a test fail for each (an hour)
 #:                             BUGS="name name" picks some of test/mutants/list

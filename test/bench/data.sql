@@ -102,7 +102,10 @@ SELECT c.id AS channel_id FROM channel_member cm JOIN channel c ON c.id = cm.cha
 ALTER TABLE bench.last_of_two ADD PRIMARY KEY (channel_id);
 -- What joins at read time make of it.
 SELECT format('CREATE VIEW bench.inbox AS %s', hermet.definition('user_conversation_view')) \gexec
+SELECT format('CREATE VIEW bench.inbox_rows AS SELECT %s FROM bench.inbox',
+              string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position))
+  FROM information_schema.columns
+ WHERE table_schema = 'im' AND table_name = 'user_conversation_view' AND column_name <> 'updated_at' \gexec
 CREATE SEQUENCE bench.message_id START 1000000000;
 CREATE SEQUENCE bench.id START 1000000000;
-SELECT setval('bench.message_id', 1000000000);
 CHECKPOINT;

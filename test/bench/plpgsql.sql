@@ -1,7 +1,7 @@
 -- What a good application does without an extension: statement triggers in PL/pgSQL, set-wise, over the same tables and
 -- indexes. They keep what the benchmark writes and no more (a recall, a member who leaves and the like would take more
 -- code), and lock the channel's row first, so that two sends of one channel wait for each other.
-SET search_path = im;
+
 
 CREATE FUNCTION bench.message() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

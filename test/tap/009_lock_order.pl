@@ -53,7 +53,7 @@ for my $update (@updates) {
         begin_query($first, $update->[1]);
         wait_until_blocked($node, $first_pid) or die "$what: the first does not stop\n";
         begin_query($second, sprintf $other->[1], $id);
-        ok(wait_until_blocked($node, $second_pid), "$what: it waits");
+        ok(wait_until_blocked($node, $second_pid), "$what: it waits") or die "the rest would wait for nothing\n";
         $gate->query('SELECT pg_advisory_unlock(7)');
         $_->query('SELECT 1') for $first, $second;
         is($first->{stderr} . $second->{stderr}, '', "$what: no deadlock");

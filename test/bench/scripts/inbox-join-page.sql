@@ -6,5 +6,5 @@ SELECT q.*
          WHERE cm.user_id = :u AND cm.left_at = 0 AND c.channel_status = 'active'
            AND NOT coalesce(st.is_hidden, false) AND coalesce(st.closed_at, 0) <= c.last_message_at
          ORDER BY coalesce(st.is_pinned, false) DESC, greatest(c.last_message_at, cm.joined_at) DESC, cm.channel_id DESC LIMIT 50) p
-  JOIN LATERAL (SELECT * FROM bench.inbox q WHERE q.user_id = p.user_id AND q.channel_id = p.channel_id) q ON true
+  JOIN LATERAL (SELECT * FROM bench.inbox q WHERE q.user_id = p.user_id AND q.channel_id = p.channel_id OFFSET 0) q ON true
  ORDER BY q.is_pinned DESC, greatest(q.last_message_time, q.opened_at) DESC, q.channel_id DESC;
