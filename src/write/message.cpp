@@ -215,7 +215,7 @@ void apply(Firing &firing, Messages &messages)
     const auto *size = messages.sizes.begin();
     while (size != messages.sizes.end()) {
         int64 from = size->first;
-        int64 to = from;
+        int64 to;
         int64 bytes = 0;
         int64 limit = static_cast<int64>(delta_limit());
         do {
