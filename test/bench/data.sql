@@ -96,10 +96,6 @@ SELECT extract(epoch FROM clock_timestamp()) AS t \gset
 SELECT hermet.repair();
 CREATE TABLE bench.derived AS SELECT extract(epoch FROM clock_timestamp()) - :t AS seconds;
 VACUUM (FREEZE, ANALYZE) user_conversation_view, user_contact_view, conversation_reverse_index, contact_reverse_index;
-CREATE TABLE bench.last_of_two AS
-SELECT c.id AS channel_id FROM channel_member cm JOIN channel c ON c.id = cm.channel_id
-  JOIN message m ON m.channel_id = c.id AND m.id = c.last_message_id WHERE cm.user_id = 2 AND m.sender_id = 2;
-ALTER TABLE bench.last_of_two ADD PRIMARY KEY (channel_id);
 -- What joins at read time make of it.
 SELECT format('CREATE VIEW bench.inbox AS %s', hermet.definition('user_conversation_view')) \gexec
 SELECT format('CREATE VIEW bench.inbox_rows AS SELECT %s FROM bench.inbox',
