@@ -196,6 +196,14 @@ void Walk::begin_writing()
     MemoryContext caller = MemoryContextSwitchTo(memory_);
     CheckCmdReplicaIdentity(relation_, CMD_UPDATE);
     new_slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
+    MemoryContextSwitchTo(caller);
+}
+
+void Walk::begin_executor()
+{
+    if (estate_)
+        return;
+    MemoryContext caller = MemoryContextSwitchTo(memory_);
     estate_ = CreateExecutorState();
     result_ = makeNode(ResultRelInfo);
     InitResultRelInfo(result_, relation_, 0, nullptr, 0); /* in no range table */
@@ -224,8 +232,10 @@ bool Walk::write()
     Assert(path_->writable && new_slot_ && values_ == new_slot_->tts_values);
     ExecStoreVirtualTuple(new_slot_);
     /* NOT NULL holds: nothing is set to NULL. */
-    if (path_->checks)
+    if (path_->checks) {
+        begin_executor();
         ExecConstraints(result_, new_slot_, estate_);
+    }
 
     TM_FailureData failure;
     LockTupleMode lock_mode;
@@ -237,6 +247,7 @@ bool Walk::write()
     switch (result) {
         case TM_Ok:
             if (update_indexes) {
+                begin_executor();
                 if (result_->ri_NumIndices == 0) {
                     MemoryContext caller = MemoryContextSwitchTo(memory_);
                     ExecOpenIndices(result_, false);
@@ -244,7 +255,8 @@ bool Walk::write()
                 }
                 ExecInsertIndexTuples(result_, new_slot_, estate_, true, false, nullptr, NIL);
             }
-            ResetPerTupleExprContext(estate_);
+            if (estate_)
+                ResetPerTupleExprContext(estate_);
             return true;
         case TM_Updated:
         case TM_Deleted:
@@ -262,8 +274,9 @@ void Walk::end()
     index_endscan(scan_);
     ExecDropSingleTupleTableSlot(slot_);
     index_close(index_, NoLock);
-    if (new_slot_) {
+    if (new_slot_)
         ExecDropSingleTupleTableSlot(new_slot_);
+    if (estate_) {
         if (result_->ri_NumIndices > 0)
             ExecCloseIndices(result_);
         FreeExecutorState(estate_);

@@ -81,6 +81,7 @@ class Walk {
   private:
     void load();
     void begin_writing();
+    void begin_executor();
 
     const Path *path_;
     Relation relation_;
@@ -91,8 +92,8 @@ class Walk {
     Datum *values_; /* of slot_, or of new_slot_ once something is set */
     bool *nulls_;
 
-    /* Made when the first row is written. */
-    TupleTableSlot *new_slot_;
+    TupleTableSlot *new_slot_; /* made when the first row is written */
+    /* Made for constraints and indexes: a HOT update needs neither. */
     EState *estate_;
     ResultRelInfo *result_;
     MemoryContext memory_; /* of the walk */

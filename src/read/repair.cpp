@@ -48,6 +48,14 @@ SELECT d.contact_user_id, d.owner_user_id, d.created_at FROM ({contact_reverse})
                                             "{all_friendships}",
                                             true};
 
+/* Appends the channels whose own columns are wrong. */
+void append_wrong_channels(Instance &instance, const Extent &extent, pg::Vector<int64> &channels)
+{
+    pg::Result rows = select_differences(instance, derived("channel"), extent);
+    for (uint64 i = 0; i < rows.count; i++)
+        channels.push_back(rows.int8(i, 0));
+}
+
 bool is_empty(Instance &instance)
 {
     return !run(instance, select_anything, {}).boolean(0, 0);
@@ -78,9 +86,7 @@ bool fill_all(Instance &instance, Repaired &repaired)
     repaired.contact_reverse.inserted = fill(instance, fill_contact_reverse);
 
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
-    pg::Result rows = select_differences(instance, derived("channel"), Extent());
-    for (uint64 i = 0; i < rows.count; i++)
-        channels.push_back(rows.int8(i, 0));
+    append_wrong_channels(instance, Extent(), channels);
     repaired.channels.updated = refresh_owned(instance, channels);
     return true;
 }
@@ -104,9 +110,7 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         suspects.push_back(rows.int8(i, 0));
     }
     channels.insert(channels.end(), keys.channels.begin(), keys.channels.end());
-    rows = select_differences(instance, derived("channel"), extent);
-    for (uint64 i = 0; i < rows.count; i++)
-        channels.push_back(rows.int8(i, 0));
+    append_wrong_channels(instance, extent, channels);
     if (channels.empty())
         return;
     pg::make_unique(channels);
