@@ -2,7 +2,7 @@
 
 extern "C" {
 #include "common/hashfn.h"
-#include "storage/lock.h"
+#include "storage/lmgr.h"
 }
 
 #include <cstring>
@@ -45,14 +45,12 @@ LOCKMODE mode_of(bool exclusive)
 
 } // namespace
 
-void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive,
-               Vector<LOCKTAG> *taken)
+void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive)
 {
     LOCKMODE mode = mode_of(exclusive);
     if (ids.size() == 1) { /* by far the most frequent case */
         LOCKTAG tag = tag_of(schema, lock_class, ids[0]);
-        if (LockAcquire(&tag, mode, false, false) == LOCKACQUIRE_OK && taken)
-            taken->push_back(tag);
+        LockAcquire(&tag, mode, false, false);
         return;
     }
 
@@ -64,15 +62,8 @@ void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool 
     tags.erase(std::unique(tags.begin(), tags.end(), tag_equal), tags.end());
     for (const LOCKTAG &tag : tags) {
         CHECK_FOR_INTERRUPTS();
-        if (LockAcquire(&tag, mode, false, false) == LOCKACQUIRE_OK && taken)
-            taken->push_back(tag);
+        LockAcquire(&tag, mode, false, false);
     }
-}
-
-void unlock_keys(const Vector<LOCKTAG> &taken, bool exclusive)
-{
-    for (const LOCKTAG &tag : taken)
-        LockRelease(&tag, mode_of(exclusive), false);
 }
 
 void lock_instance_intention(Oid schema)
@@ -81,19 +72,21 @@ void lock_instance_intention(Oid schema)
     LockAcquire(&tag, intention_mode, false, false);
 }
 
-bool try_lock_instance(Oid schema, Vector<LOCKTAG> *taken)
+bool try_lock_instance(Oid schema)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);
-    LockAcquireResult result = LockAcquire(&tag, ExclusiveLock, false, true);
-    if (result == LOCKACQUIRE_OK && taken)
-        taken->push_back(tag);
-    return result != LOCKACQUIRE_NOT_AVAIL;
+    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool holds_instance(Oid schema)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);
     return LockHeldByMe(&tag, ExclusiveLock);
+}
+
+bool try_lock_table(Oid table)
+{
+    return ConditionalLockRelationOid(table, ExclusiveLock);
 }
 
 void SequenceLock::acquire()

@@ -17,21 +17,19 @@ enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 
 /*
  * Locks keys of one class: all ids, once each, in an order that is the same for everyone. Two ids
  * may share a key (a tag has fewer bits than schema and id have); that costs a wait, never more.
- * `taken`, if given, receives the tags that this transaction did not hold before.
  */
-void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive,
-               Vector<LOCKTAG> *taken = nullptr);
-
-/* Gives back what lock_keys() put into `taken` with the same strength. */
-void unlock_keys(const Vector<LOCKTAG> &taken, bool exclusive);
+void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive);
 
 /*
  * The lock on all keys of an instance at once. Everyone holds it in intention mode, so that one
  * statement with very many keys can have it instead of them: it is asked for without waiting.
  */
 void lock_instance_intention(Oid schema);
-bool try_lock_instance(Oid schema, Vector<LOCKTAG> *taken = nullptr);
+bool try_lock_instance(Oid schema);
 bool holds_instance(Oid schema);
+
+/* A table against everybody else's writes and row locks, without waiting. */
+bool try_lock_table(Oid table);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {

@@ -1,6 +1,7 @@
 #include "read/protocol.h"
 
 #include "pg/lock.h"
+#include "pg/subtransaction.h"
 
 extern "C" {
 #include "access/table.h"
@@ -59,41 +60,51 @@ bool is_label(Datum value, const char *label)
     return same;
 }
 
+/* Whether lock_tuples() goes on where a channel is missing. */
+enum class Gaps { stop, skip };
+
 /* lock_channel_rows without the executor. */
 void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int64> &ids,
-                   pg::Vector<ChannelState> &states)
+                   size_t from, Gaps gaps, pg::Vector<ChannelState> &states)
 {
     using namespace channel_row;
     pg::push_fresh_snapshot();
     pg::Walk walk;
     walk.begin(channel, path, 1);
-    for (int64 wanted : ids) {
-        walk.seek({wanted});
-        if (!walk.next() || !walk.lock())
+    for (size_t i = from; i < ids.size(); i++) {
+        walk.seek({ids[i]});
+        if (!walk.next() || !walk.lock()) {
+            if (gaps == Gaps::stop)
+                break;
             continue;
+        }
         auto is = [&](int column, const char *label) {
             return !walk.is_null(column) && is_label(walk[column], label);
         };
-        states.push_back({wanted, is(type, "single"), is(status, "active"),
+        states.push_back({ids[i], is(type, "single"), is(status, "active"),
                           DatumGetInt32(walk[member_count]), walk.written_by(), walk.written_in()});
     }
     walk.end();
     PopActiveSnapshot();
 }
 
-void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, pg::Vector<ChannelState> &states)
+/*
+ * Locks the tuples of ids[from..] and appends their states. The statement cannot stop at a gap:
+ * then it locks nothing.
+ */
+void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, Gaps gaps,
+                 pg::Vector<ChannelState> &states)
 {
-    states.clear();
-    states.reserve(ids.size());
     Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
     const pg::Path &way = path(instance, Table::channel, channel, channel_row::columns);
-    if (way.readable())
-        walk_channels(channel, way, ids, states);
+    bool direct = way.readable();
+    if (direct)
+        walk_channels(channel, way, ids, from, gaps, states);
     table_close(channel, NoLock);
-    if (way.readable())
+    if (direct || gaps == Gaps::stop)
         return;
 
-    pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids)});
+    pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids, from, ids.size())});
     for (uint64 i = 0; i < rows.count; i++)
         states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
                           DatumGetInt32(rows.value(i, 3)), DatumGetTransactionId(rows.value(i, 4)),
@@ -101,41 +112,46 @@ void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, pg::Vector<Ch
 }
 
 void lock_keys(Instance &instance, pg::LockClass lock_class, const pg::Vector<int64> &ids,
-               bool exclusive, pg::Vector<LOCKTAG> *taken = nullptr)
+               bool exclusive)
 {
-    if (!ids.empty() && !holds_all_keys(instance, ids.size(), taken))
-        pg::lock_keys(instance.schema, lock_class, ids, exclusive, taken);
+    if (!ids.empty() && !holds_all_keys(instance, ids.size()))
+        pg::lock_keys(instance.schema, lock_class, ids, exclusive);
 }
 
 } // namespace
 
-bool holds_all_keys(Instance &instance, size_t keys, pg::Vector<LOCKTAG> *taken)
+bool holds_all_keys(Instance &instance, size_t keys)
 {
     return pg::holds_instance(instance.schema) ||
-           (keys > many_keys && pg::try_lock_instance(instance.schema, taken));
+           (keys > many_keys && pg::try_lock_instance(instance.schema));
 }
 
+/*
+ * A channel that comes into being while its key is awaited has a tuple that is not locked. Nothing
+ * was read under the keys yet: let go of them, and of the tuples behind its own, and begin again
+ * with it. The tuples before the first gap are in order and stay.
+ */
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids)
 {
     pg::Vector<ChannelState> &states = pg::make<pg::Vector<ChannelState>>();
-    if (ids.empty())
-        return states;
-
+    auto lock_all_keys = [&] { lock_keys(instance, pg::LockClass::channel, ids, true); };
     for (;;) {
-        lock_tuples(instance, ids, states);
-        pg::Vector<LOCKTAG> &taken = pg::make<pg::Vector<LOCKTAG>>();
-        lock_keys(instance, pg::LockClass::channel, ids, true, &taken);
-
-        /*
-         * A channel that came into being while its tuple or key was awaited has a tuple that is not
-         * locked. Nothing was read under the new keys yet: let them go, the instance too, and begin
-         * again with the tuple.
-         */
-        if (states.size() == ids.size() ||
-            run(instance, count_channels, {pg::int8_array(ids)}).int8(0, 0) ==
-                static_cast<int64>(states.size()))
+        lock_tuples(instance, ids, states.size(), Gaps::stop, states);
+        if (states.size() == ids.size()) {
+            lock_all_keys();
             return states;
-        pg::unlock_keys(taken, true);
+        }
+
+        size_t before = states.size();
+        bool complete = pg::attempt([&] {
+            lock_tuples(instance, ids, before, Gaps::skip, states);
+            lock_all_keys();
+            return run(instance, count_channels, {pg::int8_array(ids)}).int8(0, 0) ==
+                   static_cast<int64>(states.size());
+        });
+        if (complete)
+            return states;
+        states.erase(states.begin() + before, states.end());
     }
 }
 

@@ -56,7 +56,7 @@ pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int
 void share_channels(Instance &instance, const pg::Vector<int64> &ids);
 
 /* Whether this transaction has, or for so many keys gets without waiting, the whole instance. */
-bool holds_all_keys(Instance &instance, size_t keys, pg::Vector<LOCKTAG> *taken = nullptr);
+bool holds_all_keys(Instance &instance, size_t keys);
 
 /* Keys of owners, exclusively, and of profiles; ids need not be sorted or unique. */
 void lock_owners(Instance &instance, const pg::Vector<int64> &ids);

@@ -1,5 +1,7 @@
 #include "read/repair.h"
 
+#include "pg/lock.h"
+#include "pg/subtransaction.h"
 #include "read/contact.h"
 #include "read/incident.h"
 
@@ -73,12 +75,24 @@ int64 fill(Instance &instance, const pg::Statement &statement)
 }
 
 /*
+ * The whole instance, and channel against UPDATEs that hold a tuple and are about to ask for the
+ * instance; without waiting.
+ */
+bool lock_everything(Instance &instance)
+{
+    return pg::attempt([&] {
+        return holds_all_keys(instance, PG_INT32_MAX) &&
+               pg::try_lock_table(instance.oid(Table::channel));
+    });
+}
+
+/*
  * Where nothing is stored yet (attach, TRUNCATE of the read side) there is nothing to compare with
- * and no key to look up. Needs the whole instance; false: somebody else is writing, or has.
+ * and no key to look up. False: somebody else is writing, or has.
  */
 bool fill_all(Instance &instance, Repaired &repaired)
 {
-    if (!is_empty(instance) || !holds_all_keys(instance, PG_INT32_MAX) || !is_empty(instance))
+    if (!is_empty(instance) || !lock_everything(instance) || !is_empty(instance))
         return false;
     repaired.conversations.inserted = fill(instance, fill_conversations);
     repaired.conversation_reverse.inserted = fill(instance, fill_conversation_reverse);

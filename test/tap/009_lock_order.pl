@@ -62,6 +62,42 @@ for my $update (@updates) {
     }
 }
 
-$_->quit for $gate, $first, $second;
+# A repair that fills an empty read side has the whole instance, which the stopped UPDATE asks for next.
+$gate->query('SELECT pg_advisory_lock(7)');
+$node->safe_psql('chat', q(SET session_replication_role = replica;
+    DELETE FROM im.user_conversation_view; DELETE FROM im.user_contact_view;
+    DELETE FROM im.conversation_reverse_index; DELETE FROM im.contact_reverse_index;
+    UPDATE im.channel SET last_message_id = 0 WHERE id = 6));
+begin_query($first, $updates[0][1]);
+wait_until_blocked($node, $first_pid) or die "the update does not stop\n";
+begin_query($second, q(SELECT hermet.repair('im')));
+ok(wait_until_blocked($node, $second_pid), 'a repair of an empty read side against a renamed group: it waits')
+    or die "the rest would wait for nothing\n";
+$gate->query('SELECT pg_advisory_unlock(7)');
+$_->query('SELECT 1') for $first, $second;
+is($first->{stderr} . $second->{stderr}, '', 'a repair of an empty read side against a renamed group: no deadlock');
+is_clean($node, 'chat', 'im', 'a repair of an empty read side against a renamed group');
+
+# A statement that waits for the key of a channel still to come holds the tuple of a later one. When the channel is
+# there, it must not ask for its tuple before it has given the later one back.
+$node->safe_psql('chat', q(INSERT INTO im.channel (id, channel_type) VALUES (90, 'group');
+    INSERT INTO im.channel_member (id, channel_id, user_id) SELECT 9000 + c, c, 1 FROM unnest(ARRAY[80, 90]) c));
+my $sends = q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (%d, 80, 1), (1 + %1$d, 90, 1));
+my $maker = background($node, 'chat');
+$maker->query(q(BEGIN; INSERT INTO im.channel (id, channel_type) VALUES (80, 'group')));
+$gate->query(q(BEGIN; INSERT INTO im.channel_read_record (id, user_id, channel_id) VALUES (9000, 1, 90)));
+begin_query($first, sprintf $sends, 80000);
+wait_until_blocked($node, $first_pid) or die "the first does not wait for the channel's key\n";
+$maker->query('COMMIT');
+begin_query($second, sprintf $sends, 80010);
+ok(wait_until_blocked($node, $second_pid), 'a channel that comes: the second waits') or die "the rest would wait for nothing\n";
+$gate->query('COMMIT');
+$_->query('SELECT 1') for $first, $second;
+is($first->{stderr} . $second->{stderr}, '', 'a channel that comes: no deadlock');
+is($node->safe_psql('chat', 'SELECT unread_count + last_message_id FROM im.user_conversation_view WHERE channel_id = 90'), '80011',
+    'a channel that comes: both have sent');
+is_clean($node, 'chat', 'im', 'a channel that comes');
+
+$_->quit for $maker, $gate, $first, $second;
 no_crash($node);
 done_testing();

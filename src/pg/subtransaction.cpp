@@ -1,0 +1,61 @@
+#include "pg/subtransaction.h"
+
+extern "C" {
+#include "utils/resowner.h"
+}
+
+namespace hermet::pg {
+
+namespace {
+
+enum class Outcome { stays, goes, out_of_memory };
+
+/* No exception may cross the server's own handler, which would stay in place. */
+Outcome call(bool (*body)(void *), void *argument)
+{
+    try {
+        return body(argument) ? Outcome::stays : Outcome::goes;
+    }
+    catch (const std::bad_alloc &) {
+        return Outcome::out_of_memory;
+    }
+}
+
+} // namespace
+
+bool attempt(bool (*body)(void *), void *argument)
+{
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    volatile Outcome outcome = Outcome::goes;
+
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        outcome = call(body, argument);
+        if (outcome == Outcome::stays)
+            ReleaseCurrentSubTransaction();
+        else
+            RollbackAndReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        /* Whoever catches the error higher up expects its own subtransaction, not this one. */
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = resources;
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+    if (outcome == Outcome::out_of_memory)
+        throw std::bad_alloc();
+    return outcome == Outcome::stays;
+}
+
+} // namespace hermet::pg
