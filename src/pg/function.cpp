@@ -1,5 +1,7 @@
 #include "pg/function.h"
 
+#include "pg/sql.h"
+
 #include <exception>
 
 namespace hermet::pg {
@@ -29,9 +31,31 @@ template <class Body> Datum call(Body body)
 
 } // namespace
 
+namespace {
+
+/* An error leaves the sessions that it ends behind. */
+template <class Body> Datum guard(Body body)
+{
+    Session *session = Session::current;
+    Datum result = Datum(0);
+    PG_TRY();
+    {
+        result = call(body);
+    }
+    PG_CATCH();
+    {
+        Session::current = session;
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    return result;
+}
+
+} // namespace
+
 Datum guarded(FunctionCallInfo fcinfo, FunctionBody body)
 {
-    return call([=] { return body(fcinfo); });
+    return guard([=] { return body(fcinfo); });
 }
 
 Datum guarded_trigger(FunctionCallInfo fcinfo, const char *name, TriggerBody body)
@@ -40,7 +64,7 @@ Datum guarded_trigger(FunctionCallInfo fcinfo, const char *name, TriggerBody bod
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("function hermet.%s() can only be called as a trigger", name));
     TriggerData *trigger = reinterpret_cast<TriggerData *>(fcinfo->context);
-    return call([=] { return body(trigger); });
+    return guard([=] { return body(trigger); });
 }
 
 ReturnSetInfo *begin_set(FunctionCallInfo fcinfo)

@@ -50,6 +50,29 @@ void set_option(const char *name, const char *value)
     set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* SPI and the settings of the current session. Memory stays the caller's. */
+void connect()
+{
+    Session *session = Session::current;
+    if (session->connected)
+        return;
+    session->settings = NewGUCNestLevel();
+    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
+    set_option("search_path", "pg_catalog, pg_temp");
+    /*
+     * Statements that look up keys in tables of any size, planned once a session: by index,
+     * whatever the statistics of the day say, and not compiled.
+     */
+    set_option("plan_cache_mode", "force_generic_plan");
+    set_option("enable_seqscan", "off");
+    set_option("jit", "off");
+    MemoryContext caller = MemoryContextSwitchTo(session->memory);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    MemoryContextSwitchTo(caller);
+    session->connected = true;
+}
+
 /*
  * An error's context would show the whole statement, a page of SQL. What was above it, a function
  * of the application for instance, stays.
@@ -109,6 +132,7 @@ const Plan &Plans::get(const Statement &statement, const char *schema, Fragment 
         if (entries_[i].statement == &statement)
             return entries_[i];
 
+    connect();
     char *sql = expand(statement.text, schema, statement.scope, fragment);
     SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
                                   const_cast<Oid *>(statement.types.begin()));
@@ -152,6 +176,7 @@ Datum Result::value(uint64 row, int column) const
 
 Result execute(const Plan &plan, const Datum *values, Sight sight)
 {
+    connect();
     Snapshot snapshot = InvalidSnapshot;
     Snapshot crosscheck = InvalidSnapshot;
     bool read_only = sight == Sight::caller;
@@ -170,6 +195,7 @@ namespace {
 /* For statements over whole tables, until AtEOXact_GUC() of what this returns. */
 int allow_scans()
 {
+    connect();
     int settings = NewGUCNestLevel();
     set_option("enable_seqscan", "on");
     return settings;
@@ -244,30 +270,27 @@ bool own_write_runs()
     return own_write_depth >= 0 && own_write_depth == trigger_depth();
 }
 
+Session *Session::current = nullptr;
+
 void Session::begin(Oid owner)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-    settings = NewGUCNestLevel();
-    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
-    set_option("search_path", "pg_catalog, pg_temp");
-    /*
-     * Statements that look up keys in tables of any size, planned once a session: by index,
-     * whatever the statistics of the day say, and not compiled.
-     */
-    set_option("plan_cache_mode", "force_generic_plan");
-    set_option("enable_seqscan", "off");
-    set_option("jit", "off");
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
+    connected = false;
+    memory = CurrentMemoryContext;
+    outer = current;
+    current = this;
 }
 
 void Session::end()
 {
-    if (SPI_finish() != SPI_OK_FINISH)
-        elog(ERROR, "SPI_finish failed");
-    AtEOXact_GUC(true, settings);
+    if (connected) {
+        if (SPI_finish() != SPI_OK_FINISH)
+            elog(ERROR, "SPI_finish failed");
+        AtEOXact_GUC(true, settings);
+    }
     SetUserIdAndSecContext(user, security);
+    current = outer;
 }
 
 void set_sequence(Oid sequence, int64 value)

@@ -98,16 +98,23 @@ Snapshot push_fresh_snapshot();
 bool own_write_runs();
 
 /*
- * As whom, and with what names, maintenance runs. Not an object with a destructor: after an error
- * the transaction's abort puts everything back.
+ * As whom, and with what names, maintenance runs. The user changes at once; SPI and the settings
+ * that statements need come with the first statement, as most maintenance runs none. Not an object
+ * with a destructor: after an error the transaction's abort puts everything back, and the entry
+ * point makes the session around this one current again.
  */
 struct Session {
     Oid user;
     int security;
+    bool connected;
     int settings;
+    MemoryContext memory;
+    Session *outer;
 
     void begin(Oid owner);
     void end();
+
+    static Session *current;
 };
 
 /* setval() with the rights of the sequence's owner. */

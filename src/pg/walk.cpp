@@ -8,6 +8,8 @@ extern "C" {
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
 #include "executor/executor.h"
+#include "nodes/nodes.h"
+#include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
 #include "utils/relcache.h"
 }
@@ -68,6 +70,23 @@ Oid find_unique_index(Relation relation, const AttrNumber *keys, int n)
     return found;
 }
 
+/* Whether a CHECK constraint says something of a column that may be set: all but the keys. */
+bool checks_columns(const TupleConstr *constraints, const PathColumns &columns,
+                    const AttrNumber *at)
+{
+    int checks = constraints ? constraints->num_check : 0;
+    for (int i = 0; i < checks; i++) {
+        Bitmapset *seen = nullptr;
+        pull_varattnos(static_cast<Node *>(stringToNode(constraints->check[i].ccbin)), 1, &seen);
+        if (bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, seen)) /* the whole row */
+            return true;
+        for (int c = columns.keys; c < columns.count; c++)
+            if (bms_is_member(at[c] - FirstLowInvalidHeapAttributeNumber, seen))
+                return true;
+    }
+    return false;
+}
+
 /* What another transaction did to a row meanwhile: an error where the snapshot must hold. */
 void refuse_changed(TM_Result result)
 {
@@ -92,7 +111,7 @@ void find_path(Relation relation, const PathColumns &columns, Path &path)
     if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
         !form->relhassubclass && !form->relispartition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
-    found.checks = constraints && constraints->num_check > 0;
+    found.checks = checks_columns(constraints, columns, found.at);
     found.writable = found.readable() && !(constraints && constraints->has_generated_stored) &&
                      triggers_allow_writing(relation->trigdesc);
     path = found;

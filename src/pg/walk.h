@@ -32,7 +32,7 @@ struct Path {
 
     bool known;
     bool writable; /* the server would do nothing but change the row and its indexes */
-    bool checks;   /* there are CHECK constraints */
+    bool checks;   /* a CHECK constraint concerns columns that may be set */
     int keys;
     Oid index; /* InvalidOid: no direct way to the rows, not even for reading */
     AttrNumber at[max_columns];
