@@ -75,7 +75,7 @@ SELECT * FROM testing.error($$SELECT * FROM hermet.check_consistency('nowhere')$
 -- They have nothing to do with each other.
 INSERT INTO im.channel (id, channel_type) VALUES (1, 'group');
 INSERT INTO im.channel_member (id, channel_id, user_id) VALUES (1, 1, 1), (2, 1, 2);
-INSERT INTO here.message (id, channel_id, sender_id) VALUES (1, 1, 1);
+INSERT INTO here.message (id, channel_id, sender_id, sent_at) VALUES (1, 1, 1, 1000);
 INSERT INTO here.channel_member (id, channel_id, user_id) VALUES (1, 1, 3);
 WITH a AS (INSERT INTO here.channel (id, channel_type) VALUES (1, 'group')),
      b AS (INSERT INTO im.message (id, channel_id, sender_id) VALUES (5, 1, 2))

@@ -188,8 +188,8 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
     return pg::execute(plan, values.begin(), sight);
 }
 
-const pg::Path &path(Instance &instance, Table table, Relation relation,
-                     const pg::PathColumns &columns)
+const pg::Path &find_path(Instance &instance, Table table, Relation relation,
+                          const pg::PathColumns &columns)
 {
     pg::Path &path = instance.paths[static_cast<int>(table)];
     if (!path.known) {

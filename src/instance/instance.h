@@ -32,7 +32,7 @@ struct Instance {
     Oid owner;        /* of all its tables */
     char *schema_sql; /* the schema's name, quoted where it must be */
     Oid tables[table_count];
-    pg::Path paths[table_count]; /* see path() */
+    pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
     bool valid;
 
@@ -60,8 +60,8 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
  * The direct way to a table's rows, by the caller's columns: always the same ones for one table.
  * `relation` is that table, opened and locked as strongly as the walk needs.
  */
-const pg::Path &path(Instance &instance, Table table, Relation relation,
-                     const pg::PathColumns &columns);
+const pg::Path &find_path(Instance &instance, Table table, Relation relation,
+                          const pg::PathColumns &columns);
 
 /* A text with its {names} replaced for this instance. palloc'd. */
 char *expand(const Instance &instance, const char *text, const char *scope = nullptr);

@@ -50,29 +50,6 @@ void set_option(const char *name, const char *value)
     set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* SPI and the settings of the current session. Memory stays the caller's. */
-void connect()
-{
-    Session *session = Session::current;
-    if (session->connected)
-        return;
-    session->settings = NewGUCNestLevel();
-    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
-    set_option("search_path", "pg_catalog, pg_temp");
-    /*
-     * Statements that look up keys in tables of any size, planned once a session: by index,
-     * whatever the statistics of the day say, and not compiled.
-     */
-    set_option("plan_cache_mode", "force_generic_plan");
-    set_option("enable_seqscan", "off");
-    set_option("jit", "off");
-    MemoryContext caller = MemoryContextSwitchTo(session->memory);
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
-    MemoryContextSwitchTo(caller);
-    session->connected = true;
-}
-
 /*
  * An error's context would show the whole statement, a page of SQL. What was above it, a function
  * of the application for instance, stays.
@@ -132,7 +109,7 @@ const Plan &Plans::get(const Statement &statement, const char *schema, Fragment 
         if (entries_[i].statement == &statement)
             return entries_[i];
 
-    connect();
+    Session::current->connect();
     char *sql = expand(statement.text, schema, statement.scope, fragment);
     SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
                                   const_cast<Oid *>(statement.types.begin()));
@@ -176,7 +153,7 @@ Datum Result::value(uint64 row, int column) const
 
 Result execute(const Plan &plan, const Datum *values, Sight sight)
 {
-    connect();
+    Session::current->connect();
     Snapshot snapshot = InvalidSnapshot;
     Snapshot crosscheck = InvalidSnapshot;
     bool read_only = sight == Sight::caller;
@@ -195,7 +172,7 @@ namespace {
 /* For statements over whole tables, until AtEOXact_GUC() of what this returns. */
 int allow_scans()
 {
-    connect();
+    Session::current->connect();
     int settings = NewGUCNestLevel();
     set_option("enable_seqscan", "on");
     return settings;
@@ -280,6 +257,28 @@ void Session::begin(Oid owner)
     memory = CurrentMemoryContext;
     outer = current;
     current = this;
+}
+
+/* Memory stays the caller's. */
+void Session::connect()
+{
+    if (connected)
+        return;
+    settings = NewGUCNestLevel();
+    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
+    set_option("search_path", "pg_catalog, pg_temp");
+    /*
+     * Statements that look up keys in tables of any size, planned once a session: by index,
+     * whatever the statistics of the day say, and not compiled.
+     */
+    set_option("plan_cache_mode", "force_generic_plan");
+    set_option("enable_seqscan", "off");
+    set_option("jit", "off");
+    MemoryContext caller = MemoryContextSwitchTo(memory);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    MemoryContextSwitchTo(caller);
+    connected = true;
 }
 
 void Session::end()

@@ -112,6 +112,7 @@ struct Session {
     Session *outer;
 
     void begin(Oid owner);
+    void connect();
     void end();
 
     static Session *current;

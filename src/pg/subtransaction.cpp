@@ -1,5 +1,7 @@
 #include "pg/subtransaction.h"
 
+#include "pg/sql.h"
+
 extern "C" {
 #include "utils/resowner.h"
 }
@@ -29,6 +31,7 @@ bool attempt(bool (*body)(void *), void *argument)
     ResourceOwner resources = CurrentResourceOwner;
     volatile Outcome outcome = Outcome::goes;
 
+    Session::current->connect(); /* SPI must not be connected inside and left outside */
     BeginInternalSubTransaction(nullptr);
     MemoryContextSwitchTo(memory);
     PG_TRY();

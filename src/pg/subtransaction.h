@@ -10,7 +10,7 @@ namespace hermet::pg {
 
 /*
  * Runs body(), which returns whether what it did shall stay; if not, or after an error, its locks
- * are released. Memory stays the caller's.
+ * are released. Memory stays the caller's. Needs a session.
  */
 bool attempt(bool (*body)(void *), void *argument);
 

@@ -10,6 +10,7 @@ extern "C" {
 #include "executor/executor.h"
 #include "nodes/nodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/relcache.h"
 }
@@ -21,18 +22,34 @@ namespace {
 /*
  * Triggers that do nothing when hermet writes columns that are no key: its own, which skip its own
  * writes, and those of foreign keys that reference the table. (One of a foreign key of the table
- * itself must see the latest version of a row that is new in this transaction.)
+ * itself must see the latest version of a row that is new in this transaction.) For whole rows:
+ * its own only.
  */
-bool triggers_allow_writing(const TriggerDesc *triggers)
+bool triggers_allow(const TriggerDesc *triggers, bool whole_rows)
 {
     if (!triggers)
         return true;
     Oid own_schema = get_namespace_oid("hermet", true);
     for (int i = 0; i < triggers->numtriggers; i++) {
         const Trigger &trigger = triggers->triggers[i];
-        if (trigger.tgenabled != TRIGGER_DISABLED && TRIGGER_FOR_UPDATE(trigger.tgtype) &&
-            get_func_namespace(trigger.tgfoid) != own_schema &&
-            RI_FKey_trigger_type(trigger.tgfoid) != RI_TRIGGER_PK)
+        if (trigger.tgenabled == TRIGGER_DISABLED ||
+            get_func_namespace(trigger.tgfoid) == own_schema)
+            continue;
+        if (whole_rows || (TRIGGER_FOR_UPDATE(trigger.tgtype) &&
+                           RI_FKey_trigger_type(trigger.tgfoid) != RI_TRIGGER_PK))
+            return false;
+    }
+    return true;
+}
+
+/* Whether columns that are not listed may be left NULL in a new row. */
+bool others_may_be_null(Relation relation, const PathColumns &columns, const AttrNumber *at)
+{
+    TupleDesc descriptor = RelationGetDescr(relation);
+    for (int i = 0; i < descriptor->natts; i++) {
+        const FormData_pg_attribute *attribute = TupleDescAttr(descriptor, i);
+        if (!attribute->attisdropped && (attribute->attnotnull || attribute->atthasdef) &&
+            std::find(at, at + columns.count, attribute->attnum) == at + columns.count)
             return false;
     }
     return true;
@@ -105,15 +122,18 @@ void find_path(Relation relation, const PathColumns &columns, Path &path)
     Path found = {};
 
     Assert(columns.count <= Path::max_columns);
-    find_columns(relation, columns.columns, columns.count, found.at);
+    bool fits = find_columns_of_any_type(relation, columns.columns, columns.count, found.at);
     found.known = true;
     found.keys = columns.keys;
-    if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
+    found.columns = columns.count;
+    if (fits && form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
         !form->relhassubclass && !form->relispartition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
     found.checks = checks_columns(constraints, columns, found.at);
-    found.writable = found.readable() && !(constraints && constraints->has_generated_stored) &&
-                     triggers_allow_writing(relation->trigdesc);
+    bool plain = found.readable() && !(constraints && constraints->has_generated_stored);
+    found.writable = plain && triggers_allow(relation->trigdesc, false);
+    found.insertable = plain && triggers_allow(relation->trigdesc, true) &&
+                       others_may_be_null(relation, columns, found.at);
     path = found;
 }
 
@@ -127,7 +147,7 @@ void Walk::begin(Relation relation, const Path &path, int keys)
     new_slot_ = nullptr;
     estate_ = nullptr;
     result_ = nullptr;
-    last_column_ = *std::max_element(path.at, path.at + Path::max_columns);
+    last_column_ = *std::max_element(path.at, path.at + path.columns);
     scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), keys, 0);
 }
 
@@ -146,10 +166,13 @@ void Walk::seek(std::initializer_list<int64> keys)
 bool Walk::next(ScanDirection direction)
 {
     CHECK_FOR_INTERRUPTS();
-    if (!index_getnext_slot(scan_, direction, slot_))
-        return false;
-    load();
-    return true;
+    /* What a scan allocates on its way lives as long as the scan. */
+    MemoryContext caller = MemoryContextSwitchTo(memory_);
+    bool found = index_getnext_slot(scan_, direction, slot_);
+    MemoryContextSwitchTo(caller);
+    if (found)
+        load();
+    return found;
 }
 
 void Walk::load()
@@ -229,7 +252,24 @@ void Walk::begin_executor()
     MemoryContextSwitchTo(caller);
 }
 
-void Walk::set(int column, Datum value)
+bool Walk::any_null() const
+{
+    for (int i = 0; i < path_->columns; i++)
+        if (is_null(i))
+            return true;
+    return false;
+}
+
+bool Walk::same(int column, Datum value, bool null) const
+{
+    if (null || is_null(column))
+        return null == is_null(column);
+    const FormData_pg_attribute *attribute =
+        TupleDescAttr(RelationGetDescr(relation_), path_->at[column] - 1);
+    return datum_image_eq((*this)[column], value, attribute->attbyval, attribute->attlen);
+}
+
+void Walk::set(int column, Datum value, bool null)
 {
     if (!new_slot_)
         begin_writing();
@@ -243,7 +283,7 @@ void Walk::set(int column, Datum value)
         nulls_ = new_slot_->tts_isnull;
     }
     values_[path_->at[column] - 1] = value;
-    nulls_[path_->at[column] - 1] = false;
+    nulls_[path_->at[column] - 1] = null;
 }
 
 bool Walk::write()
@@ -288,6 +328,26 @@ bool Walk::write()
     return true;
 }
 
+bool Walk::remove()
+{
+    TM_FailureData failure;
+    Snapshot crosscheck = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
+    TM_Result result = table_tuple_delete(relation_, &slot_->tts_tid, GetCurrentCommandId(true),
+                                          GetActiveSnapshot(), crosscheck, true, &failure, false);
+    switch (result) {
+        case TM_Ok:
+            return true;
+        case TM_Updated:
+        case TM_Deleted:
+            refuse_changed(result);
+            return result == TM_Deleted || !lock();
+        default:
+            elog(ERROR, "unexpected state of a row of table \"%s\": %d",
+                 RelationGetRelationName(relation_), result);
+    }
+    return true;
+}
+
 void Walk::end()
 {
     index_endscan(scan_);
@@ -300,6 +360,40 @@ void Walk::end()
             ExecCloseIndices(result_);
         FreeExecutorState(estate_);
     }
+}
+
+void Inserter::begin(Relation relation, const Path &path)
+{
+    path_ = &path;
+    relation_ = relation;
+    slot_ = table_slot_create(relation, nullptr);
+    estate_ = CreateExecutorState();
+    result_ = makeNode(ResultRelInfo);
+    InitResultRelInfo(result_, relation, 0, nullptr, 0); /* in no range table */
+    ExecOpenIndices(result_, false);
+}
+
+void Inserter::insert(const Datum *values, const bool *nulls)
+{
+    ExecClearTuple(slot_);
+    memset(slot_->tts_isnull, true, RelationGetDescr(relation_)->natts * sizeof(bool));
+    for (int i = 0; i < path_->columns; i++) {
+        slot_->tts_values[path_->at[i] - 1] = values[i];
+        slot_->tts_isnull[path_->at[i] - 1] = nulls[i];
+    }
+    ExecStoreVirtualTuple(slot_);
+    if (relation_->rd_att->constr)
+        ExecConstraints(result_, slot_, estate_);
+    table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
+    ExecInsertIndexTuples(result_, slot_, estate_, false, false, nullptr, NIL);
+    ResetPerTupleExprContext(estate_);
+}
+
+void Inserter::end()
+{
+    ExecCloseIndices(result_);
+    ExecDropSingleTupleTableSlot(slot_);
+    FreeExecutorState(estate_);
 }
 
 } // namespace hermet::pg

@@ -28,19 +28,24 @@ struct PathColumns {
 
 /* How to reach a table's rows. All zero: not looked up yet. */
 struct Path {
-    static constexpr int max_columns = 16;
+    static constexpr int max_columns = 32;
 
     bool known;
-    bool writable; /* the server would do nothing but change the row and its indexes */
-    bool checks;   /* a CHECK constraint concerns columns that may be set */
-    int keys;
+    bool writable;   /* UPDATE would do nothing but change the row and its indexes */
+    bool insertable; /* nor would INSERT and DELETE, and no other column needs a value */
+    bool checks;     /* a CHECK constraint concerns columns that may be set */
+    int columns;
+    int keys;  /* so many of them */
     Oid index; /* InvalidOid: no direct way to the rows, not even for reading */
     AttrNumber at[max_columns];
 
     bool readable() const { return OidIsValid(index); }
 };
 
-/* Looks up the path; 42703 or 42804 where a column is not as the contract has it. */
+/*
+ * Looks up the path; 42703 where a column is missing. A column of another type than the contract's
+ * leaves statements only, which cast.
+ */
 void find_path(Relation relation, const PathColumns &columns, Path &path);
 
 /*
@@ -59,6 +64,7 @@ class Walk {
     Datum operator[](int column) const { return values_[path_->at[column] - 1]; }
     int64 int8(int column) const { return DatumGetInt64((*this)[column]); }
     bool is_null(int column) const { return nulls_[path_->at[column] - 1]; }
+    bool any_null() const;
     /* Who wrote it, and in which of his commands (known for one's own transaction only). */
     TransactionId written_by() const;
     CommandId written_in() const;
@@ -70,13 +76,18 @@ class Walk {
     bool lock();
 
     /* Sets a column for write(); the value must last until then. */
-    void set(int column, Datum value);
+    void set(int column, Datum value, bool null = false);
     /*
      * Writes the current row as it was set. False: another transaction had changed it meanwhile; it
      * is locked now, the row is the new version, and the caller computes and writes again. A row
      * that was deleted meanwhile counts as written. 40001 as lock(). Only if the path is writable.
      */
     bool write();
+    /* Deletes the current row. False as for write(). Only if the path is insertable. */
+    bool remove();
+
+    /* Whether a column is the same byte for byte; by collation is not enough. */
+    bool same(int column, Datum value, bool null) const;
 
   private:
     void load();
@@ -97,6 +108,22 @@ class Walk {
     EState *estate_;
     ResultRelInfo *result_;
     MemoryContext memory_; /* of the walk */
+};
+
+/* Inserts rows into the table of a path that is insertable. */
+class Inserter {
+  public:
+    void begin(Relation relation, const Path &path);
+    /* All columns of the path, in its numbering; columns of the user's own are NULL. */
+    void insert(const Datum *values, const bool *nulls);
+    void end();
+
+  private:
+    const Path *path_;
+    Relation relation_;
+    TupleTableSlot *slot_;
+    EState *estate_;
+    ResultRelInfo *result_;
 };
 
 } // namespace hermet::pg

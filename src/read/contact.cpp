@@ -1,5 +1,7 @@
 #include "read/contact.h"
 
+#include "read/direct.h"
+
 namespace hermet {
 
 namespace {
@@ -71,9 +73,12 @@ ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users
     return keys;
 }
 
-void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse)
+namespace {
+
+void refresh_by_statement(Instance &instance, const ContactKeys &keys, size_t at, Changes &view,
+                          Changes &reverse)
 {
-    for (size_t at = 0; at < keys.users.size(); at += batch_size) {
+    for (; at < keys.users.size(); at += batch_size) {
         size_t end = Min(at + batch_size, keys.users.size());
         pg::Result counts =
             run(instance, refresh,
@@ -82,6 +87,35 @@ void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view
         view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
         reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
     }
+}
+
+/* By contact, then user: how rows are locked. */
+ContactKeys &sorted(const ContactKeys &keys)
+{
+    pg::Vector<std::pair<int64, int64>> &pairs = pg::make<pg::Vector<std::pair<int64, int64>>>();
+    pairs.reserve(keys.users.size());
+    for (size_t i = 0; i < keys.users.size(); i++)
+        pairs.push_back({keys.contacts[i], keys.users[i]});
+    pg::make_unique(pairs);
+    ContactKeys &result = pg::make<ContactKeys>();
+    for (const std::pair<int64, int64> &pair : pairs)
+        result.add(pair.second, pair.first);
+    return result;
+}
+
+} // namespace
+
+void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse)
+{
+    const ContactKeys &in_order = sorted(keys);
+    size_t done = refresh_contacts_directly(instance, in_order, view, reverse);
+    refresh_by_statement(instance, in_order, done, view, reverse);
+}
+
+void refresh_by_definition(Instance &instance, const ContactKeys &keys, Changes &view,
+                           Changes &reverse)
+{
+    refresh_by_statement(instance, keys, 0, view, reverse);
 }
 
 } // namespace hermet

@@ -30,4 +30,8 @@ ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users
  */
 void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse);
 
+/* The same by the definition alone. */
+void refresh_by_definition(Instance &instance, const ContactKeys &keys, Changes &view,
+                           Changes &reverse);
+
 } // namespace hermet

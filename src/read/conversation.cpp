@@ -1,6 +1,11 @@
 #include "read/conversation.h"
 
+#include "read/direct.h"
 #include "read/incident.h"
+
+extern "C" {
+#include "access/table.h"
+}
 
 namespace hermet {
 
@@ -319,6 +324,22 @@ void refresh_columns(Instance &instance, const pg::Statement &statement,
     recompute_channels(instance, channels, since, "a conversation row was missing");
 }
 
+/* The keys from `at` on; `suspects` are parallel to the keys, or none. */
+void refresh_by_statement(Instance &instance, const ConversationKeys &keys,
+                          const pg::Vector<int64> &suspects, size_t at, Changes &view,
+                          Changes &reverse)
+{
+    for (; at < keys.users.size(); at += batch_size) {
+        size_t end = Min(at + batch_size, keys.users.size());
+        pg::Result counts =
+            run(instance, refresh,
+                {pg::int8_array(keys.users, at, end), pg::int8_array(keys.channels, at, end), now(),
+                 suspects.empty() ? pg::int8_array(suspects) : pg::int8_array(suspects, at, end)});
+        view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
+        reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
+    }
+}
+
 void mend_short_groups(Instance &instance, Datum channels, CommandId since)
 {
     pg::Result rows = run(instance, select_short_groups, {channels});
@@ -348,10 +369,12 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
     if (more_profiles)
         profiles.insert(profiles.end(), more_profiles->begin(), more_profiles->end());
     if (!keys.empty()) {
-        pg::Result guards = run(instance, select_guards,
-                                {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
-        for (uint64 i = 0; i < guards.count; i++)
-            (guards.boolean(i, 0) ? owners : profiles).push_back(guards.int8(i, 1));
+        if (!find_guards_directly(instance, keys, owners, profiles)) {
+            pg::Result guards = run(instance, select_guards,
+                                    {pg::int8_array(keys.users), pg::int8_array(keys.channels)});
+            for (uint64 i = 0; i < guards.count; i++)
+                (guards.boolean(i, 0) ? owners : profiles).push_back(guards.int8(i, 1));
+        }
     }
     pg::make_unique(owners);
     pg::make_unique(profiles);
@@ -360,17 +383,18 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
 }
 
 void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,
-                           Changes &reverse, const pg::Vector<int64> *suspects)
+                           Changes &reverse)
 {
-    for (size_t at = 0; at < keys.users.size(); at += batch_size) {
-        size_t end = Min(at + batch_size, keys.users.size());
-        pg::Result counts =
-            run(instance, refresh,
-                {pg::int8_array(keys.users, at, end), pg::int8_array(keys.channels, at, end), now(),
-                 suspects ? pg::int8_array(*suspects, at, end) : pg::int8_array(keys.users, 0, 0)});
-        view.add({counts.int8(0, 0), counts.int8(0, 1), counts.int8(0, 2)});
-        reverse.add({counts.int8(0, 3), counts.int8(0, 4), counts.int8(0, 5)});
-    }
+    const ConversationKeys &in_order = sorted(keys);
+    size_t done = refresh_conversations_directly(instance, in_order, view, reverse);
+    pg::Vector<int64> &suspects = pg::make<pg::Vector<int64>>();
+    refresh_by_statement(instance, in_order, suspects, done, view, reverse);
+}
+
+void refresh_by_definition(Instance &instance, const ConversationKeys &keys,
+                           const pg::Vector<int64> &suspects, Changes &view, Changes &reverse)
+{
+    refresh_by_statement(instance, keys, suspects, 0, view, reverse);
 }
 
 void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,
@@ -485,6 +509,49 @@ int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels)
     if (channels.empty())
         return 0;
     return static_cast<int64>(run(instance, update_owned, {pg::int8_array(channels)}).count);
+}
+
+void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
+                 const pg::Totals<int64> &more, CommandId since)
+{
+    pg::Vector<int64> &to_count = pg::make<pg::Vector<int64>>();
+    pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
+    Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
+    const pg::Path &way = path(instance, Table::channel, channel);
+    pg::Walk walk;
+    if (way.writable) {
+        pg::push_fresh_snapshot();
+        walk.begin(channel, way, 1);
+    }
+    for (const ChannelState &state : states) {
+        const int64 *added = more.find(state.id);
+        if (!added || *added == 0)
+            continue;
+        int64 members = state.member_count + *added;
+        bool counted = written_since(state.written_by, state.written_in, since);
+        bool fits = members >= 0 && members <= PG_INT32_MAX;
+        if (counted || !fits || !way.writable) {
+            to_count.push_back(state.id);
+            if (!counted && !fits)
+                drifted.push_back(state.id);
+            continue;
+        }
+        walk.seek({state.id});
+        if (!walk.next())
+            continue;
+        do {
+            walk.set(channel_row::member_count, Int32GetDatum(static_cast<int32>(members)));
+        } while (!walk.write());
+    }
+    if (way.writable) {
+        walk.end();
+        PopActiveSnapshot();
+    }
+    table_close(channel, NoLock);
+    refresh_owned(instance, to_count);
+    if (!drifted.empty())
+        note_incident(instance, Table::channel, "id", drifted,
+                      "the number of members would have gone below zero");
 }
 
 } // namespace hermet

@@ -50,12 +50,16 @@ ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &
 void lock_guards(Instance &instance, const ConversationKeys &keys,
                  const pg::Vector<int64> *more_profiles = nullptr);
 
-/*
- * Derives whole rows and writes what differs. Needs the channels and the guards locked. `suspects`,
- * if given, are peers, parallel to the keys, whose reverse rows are looked at besides.
- */
+/* Derives whole rows and writes what differs. Needs the channels and the guards locked. */
 void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,
-                           Changes &reverse, const pg::Vector<int64> *suspects = nullptr);
+                           Changes &reverse);
+
+/*
+ * The same by the definition alone. `suspects` are peers, parallel to the keys, whose reverse rows
+ * are looked at besides.
+ */
+void refresh_by_definition(Instance &instance, const ConversationKeys &keys,
+                           const pg::Vector<int64> &suspects, Changes &view, Changes &reverse);
 
 /* Both for whole channels: for everything structural. Needs the channels locked. */
 void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,
@@ -99,5 +103,13 @@ bool written_since(TransactionId by, CommandId in, CommandId since);
 
 /* The columns of channel that hermet owns. Needs the channels locked. */
 int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels);
+
+/*
+ * Adds to channel_member_count what a statement, which ran as the command `since`, changed. Counts
+ * anew where the row may have been counted in this statement already. Needs the channels locked,
+ * in these states.
+ */
+void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
+                 const pg::Totals<int64> &more, CommandId since);
 
 } // namespace hermet

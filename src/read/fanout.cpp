@@ -20,43 +20,11 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
                                             nullptr,
                                             true};
 
-/* The columns of a conversation row that a message may touch. */
-namespace view {
-enum {
-    channel_id,
-    user_id,
-    last_id,
-    last_type,
-    last_content,
-    last_sender,
-    last_sender_name,
-    last_time,
-    cursor,
-    unread,
-    mentions,
-    opened_at,
-    closed_at,
-    updated_at,
-    column_count
-};
-const pg::Column list[column_count] = {
-    {"channel_id", INT8OID},
-    {"user_id", INT8OID},
-    {"last_message_id", INT8OID},
-    {"last_message_type", VARCHAROID},
-    {"last_message_content", VARCHAROID},
-    {"last_message_sender_id", INT8OID},
-    {"last_message_sender_name", VARCHAROID},
-    {"last_message_time", INT8OID},
-    {"last_read_message_id", INT8OID},
-    {"unread_count", INT4OID},
-    {"mention_count", INT4OID},
-    {"opened_at", INT8OID},
-    {"closed_at", INT8OID},
-    {"updated_at", INT8OID},
-};
-const pg::PathColumns columns = {list, column_count, 2};
-} // namespace view
+/* The columns of a conversation row that a message reads or changes; none may be NULL. */
+constexpr int touched[] = {
+    view_row::last_id,          view_row::last_type, view_row::last_content, view_row::last_sender,
+    view_row::last_sender_name, view_row::last_time, view_row::cursor,       view_row::unread,
+    view_row::mentions,         view_row::opened_at, view_row::closed_at,    view_row::updated_at};
 
 bool same_text(Datum a, Datum b)
 {
@@ -140,7 +108,7 @@ void FanOut::lock_senders(pg::Vector<int64> &senders)
 void FanOut::open_view()
 {
     view = table_open(instance->oid(Table::user_conversation_view), RowExclusiveLock);
-    direct = path(*instance, Table::user_conversation_view, view, view::columns).writable;
+    direct = path(*instance, Table::user_conversation_view, view).writable;
 }
 
 /* What the channels' own columns say of their last messages. */
@@ -148,7 +116,7 @@ void FanOut::update_channels(size_t from, size_t to)
 {
     using namespace channel_row;
     Relation channel = table_open(instance->oid(Table::channel), RowExclusiveLock);
-    const pg::Path &way = path(*instance, Table::channel, channel, channel_row::columns);
+    const pg::Path &way = path(*instance, Table::channel, channel);
     bool writable = way.writable;
     if (writable) {
         pg::push_fresh_snapshot();
@@ -191,7 +159,7 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
     delta = std::lower_bound(delta, end, (*states)[from].id,
                              [](const MessageDelta &d, int64 id) { return d.channel < id; });
     pg::push_fresh_snapshot();
-    walk.begin(view, path(*instance, Table::user_conversation_view, view, view::columns), 1);
+    walk.begin(view, path(*instance, Table::user_conversation_view, view), 1);
     for (size_t i = from; i < to; i++) {
         const ChannelState &state = (*states)[i];
         while (delta != end && delta->channel < state.id)
@@ -226,12 +194,12 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
 /* Sets what changes in the current row; false if nothing does. */
 bool FanOut::change_row(const LastMessage &message)
 {
-    using namespace view;
-    int64 channel = walk.int8(channel_id);
-    int64 user = walk.int8(user_id);
+    using namespace view_row;
+    int64 channel = walk.int8(view_row::channel);
+    int64 user = walk.int8(view_row::user);
     bool changed = false;
 
-    for (int column = 0; column < column_count; column++) {
+    for (int column : touched) {
         if (walk.is_null(column)) {
             to_recompute.push_back(channel);
             return false;

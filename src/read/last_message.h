@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "instance/instance.h"
+#include "read/source.h"
 
 namespace hermet {
 
@@ -18,6 +18,9 @@ struct LastMessage {
     Datum content;     /* varchar, at most 512 characters */
     Datum sender_name; /* varchar */
 };
+
+/* Of one channel, in the current MemoryContext. */
+LastMessage read_last_message(Source &source, int64 channel);
 
 /*
  * Appends the last message of each channel, in their order, in the current MemoryContext. Needs the

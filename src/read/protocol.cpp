@@ -1,34 +1,14 @@
 #include "read/protocol.h"
 
+#include "pg/enum.h"
 #include "pg/lock.h"
 #include "pg/subtransaction.h"
 
 extern "C" {
 #include "access/table.h"
-#include "catalog/pg_enum.h"
-#include "utils/syscache.h"
 }
 
 namespace hermet {
-
-namespace channel_row {
-
-namespace {
-
-const pg::Column list[] = {
-    {"id", INT8OID},
-    {"channel_type", ANYENUMOID},
-    {"channel_status", ANYENUMOID},
-    {"channel_member_count", INT4OID},
-    {"last_message_at", INT8OID},
-    {"last_message_id", INT8OID},
-};
-
-} // namespace
-
-const pg::PathColumns columns = {list, lengthof(list), 1};
-
-} // namespace channel_row
 
 namespace {
 
@@ -49,17 +29,6 @@ SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_m
 const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE c.id = ANY ($1)",
                                       {INT8ARRAYOID}};
 
-bool is_label(Datum value, const char *label)
-{
-    HeapTuple tuple = SearchSysCache1(ENUMOID, value);
-    if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for enum value %u", DatumGetObjectId(value));
-    bool same =
-        strcmp(NameStr(reinterpret_cast<Form_pg_enum>(GETSTRUCT(tuple))->enumlabel), label) == 0;
-    ReleaseSysCache(tuple);
-    return same;
-}
-
 /* Whether lock_tuples() goes on where a channel is missing. */
 enum class Gaps { stop, skip };
 
@@ -79,7 +48,7 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
             continue;
         }
         auto is = [&](int column, const char *label) {
-            return !walk.is_null(column) && is_label(walk[column], label);
+            return !walk.is_null(column) && pg::is_label(walk[column], label);
         };
         states.push_back({ids[i], is(type, "single"), is(status, "active"),
                           DatumGetInt32(walk[member_count]), walk.written_by(), walk.written_in()});
@@ -96,7 +65,7 @@ void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, 
                  pg::Vector<ChannelState> &states)
 {
     Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
-    const pg::Path &way = path(instance, Table::channel, channel, channel_row::columns);
+    const pg::Path &way = path(instance, Table::channel, channel);
     bool direct = way.readable();
     if (direct)
         walk_channels(channel, way, ids, from, gaps, states);

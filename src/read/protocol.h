@@ -26,15 +26,9 @@
  */
 #pragma once
 
-#include "instance/instance.h"
+#include "read/rows.h"
 
 namespace hermet {
-
-/* The columns of channel that messages and locks touch: how every walk over it numbers them. */
-namespace channel_row {
-enum { id, type, status, member_count, last_at, last_id };
-extern const pg::PathColumns columns;
-} // namespace channel_row
 
 /* What channel says under its lock. */
 struct ChannelState {

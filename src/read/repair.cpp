@@ -132,8 +132,8 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
     lock_channels(instance, channels);
     lock_guards(instance, keys);
     repaired.channels.updated += refresh_owned(instance, channels);
-    refresh_conversations(instance, keys, repaired.conversations, repaired.conversation_reverse,
-                          &suspects);
+    refresh_by_definition(instance, keys, suspects, repaired.conversations,
+                          repaired.conversation_reverse);
 }
 
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)
@@ -160,7 +160,7 @@ void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaire
     ContactKeys &keys = pg::make<ContactKeys>();
     for (const std::pair<int64, int64> &pair : pairs)
         keys.add(pair.first, pair.second);
-    refresh_contacts(instance, keys, repaired.contacts, repaired.contact_reverse);
+    refresh_by_definition(instance, keys, repaired.contacts, repaired.contact_reverse);
 }
 
 Repaired repair_all(Instance &instance)

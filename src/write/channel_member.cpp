@@ -21,9 +21,10 @@ const pg::Column columns[column_count] = {
 };
 
 struct Members {
-    ConversationKeys rows;    /* whose conversation rows may change */
-    ConversationKeys names;   /* who has, or has no more, a name in a channel */
-    pg::Vector<int64> joined; /* channels that a row was added to */
+    ConversationKeys rows;     /* whose conversation rows may change */
+    ConversationKeys names;    /* who has, or has no more, a name in a channel */
+    pg::Vector<int64> joined;  /* channels that a row was added to */
+    pg::Totals<int64> actives; /* by channel: so many more active members */
 };
 
 bool collect(Firing &firing, Members &members)
@@ -40,16 +41,26 @@ bool collect(Firing &firing, Members &members)
         if (firing.has_new)
             keys.add(firing.new_rows.int8(at[c_user]), firing.new_rows.int8(at[c_channel]));
     };
+    auto count = [&](const pg::Rows &member, int64 sign) {
+        if (member.int8(at[c_left_at]) == 0)
+            members.actives.add(member.int8(at[c_channel]), sign);
+    };
     while (firing.next()) {
         bool pair = firing.has_old && firing.has_new;
-        if (!pair || changed(firing, at, row))
+        if (!pair || changed(firing, at, row)) {
             add(members.rows);
+            if (firing.has_old)
+                count(firing.old_rows, -1);
+            if (firing.has_new)
+                count(firing.new_rows, 1);
+        }
         if (!pair || changed(firing, at, name))
             add(members.names);
         if (firing.has_new && (!pair || changed(firing, at, key)))
             members.joined.push_back(firing.new_rows.int8(at[c_channel]));
     }
     pg::make_unique(members.joined);
+    members.actives.finish();
     return !members.rows.empty() || !members.names.empty();
 }
 
@@ -70,15 +81,19 @@ void apply(Firing &firing, Members &members)
     pg::make_unique(channels);
     pg::Vector<ChannelState> &states = lock_channels(instance, channels);
 
-    require_two_members(instance, members.joined);
-    if (!members.rows.empty())
-        refresh_owned(instance, channels);
-
     /* In a single channel one member's coming and going is the other's peer. */
     pg::Vector<int64> &singles = pg::make<pg::Vector<int64>>();
-    for (const ChannelState &state : states)
-        if (state.single)
-            singles.push_back(state.id);
+    pg::Vector<int64> &crowded = pg::make<pg::Vector<int64>>();
+    for (const ChannelState &state : states) {
+        if (!state.single)
+            continue;
+        singles.push_back(state.id);
+        if (std::binary_search(members.joined.begin(), members.joined.end(), state.id))
+            crowded.push_back(state.id);
+    }
+    require_two_members(instance, crowded);
+    add_members(instance, states, members.actives, firing.since);
+
     ConversationKeys &keys = pg::make<ConversationKeys>(keys_of_channels(instance, singles));
     for (size_t i = 0; i < members.rows.users.size(); i++)
         if (!std::binary_search(singles.begin(), singles.end(), members.rows.channels[i]))
