@@ -1,6 +1,7 @@
 #include "read/contact.h"
 
 #include "read/direct.h"
+#include "read/source.h"
 
 namespace hermet {
 
@@ -65,6 +66,17 @@ SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT 
 ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users)
 {
     ContactKeys &keys = pg::make<ContactKeys>();
+    if (Source::can_read(instance, {Table::contact_reverse_index})) {
+        Source &source = pg::make<Source>();
+        source.begin(instance);
+        for (int64 user : users) {
+            pg::Walk &row = source.scan(Table::contact_reverse_index, {user});
+            while (source.next(row))
+                keys.add(row.int8(contact_reverse_row::owner), user);
+        }
+        source.end();
+        return keys;
+    }
     pg::Result rows = run(instance, select_keys_of_contacts, {pg::int8_array(users)});
     keys.users.reserve(rows.count);
     keys.contacts.reserve(rows.count);

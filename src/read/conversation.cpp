@@ -217,6 +217,22 @@ SELECT v.user_id, v.channel_id
                                                {INT8ARRAYOID, BOOLOID}};
 
 /*
+ * The channels where they spoke last: as their own rows say, or, where they have left, the channel.
+ */
+const pg::Statement select_spoken = {R"(
+SELECT v.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.user_conversation_view v ON v.user_id = u.id AND v.last_message_sender_id = u.id
+UNION
+SELECT cm.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.channel_member cm ON cm.user_id = u.id AND cm.left_at <> 0
+  JOIN {s}.channel c ON c.id = cm.channel_id
+  JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = u.id
+ ORDER BY 1)",
+                                     {INT8ARRAYOID}};
+
+/*
  * Only by the row's own columns and the profiles that are locked: while this waits for a row, a
  * message may change its sender, another rename its peer's name, a friendship its remark. The name
  * in the group is guarded by the sender's profile.
@@ -313,6 +329,8 @@ void refresh_columns(Instance &instance, const pg::Statement &statement,
                      const ConversationKeys &keys, CommandId since)
 {
     int64 missing = 0;
+    if (keys.empty())
+        return;
     lock_and_write(instance, keys, [&](Datum users, Datum channels) {
         missing += run(instance, statement, {users, channels, now()}).int8(0, 0);
     });
@@ -340,13 +358,23 @@ void refresh_by_statement(Instance &instance, const ConversationKeys &keys,
     }
 }
 
-void mend_short_groups(Instance &instance, Datum channels, CommandId since)
+using ChannelRows = bool(Instance &, const pg::Vector<int64> &, pg::Vector<int64> &);
+
+/* One column group of all rows of channels; groups that lack a row are mended. */
+void refresh_channel_rows(Instance &instance, ChannelRows directly, const pg::Statement &statement,
+                          const pg::Vector<int64> &channels, CommandId since)
 {
-    pg::Result rows = run(instance, select_short_groups, {channels});
-    pg::Vector<int64> &groups = pg::make<pg::Vector<int64>>();
-    for (uint64 i = 0; i < rows.count; i++)
-        groups.push_back(rows.int8(i, 0));
-    recompute_channels(instance, groups, since, "a conversation row was missing");
+    pg::Vector<int64> &odd = pg::make<pg::Vector<int64>>();
+    if (!directly(instance, channels, odd)) {
+        Datum array = pg::int8_array(channels);
+        run(instance, lock_rows_of_channels, {array});
+        run(instance, statement, {array, now()});
+        pg::Result rows = run(instance, select_short_groups, {array});
+        odd.clear();
+        for (uint64 i = 0; i < rows.count; i++)
+            odd.push_back(rows.int8(i, 0));
+    }
+    recompute_channels(instance, odd, since, "a conversation row was missing");
 }
 
 } // namespace
@@ -445,12 +473,14 @@ void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, C
 
 void refresh_cursors(Instance &instance, const ConversationKeys &keys, CommandId since)
 {
-    refresh_columns(instance, update_cursors, keys, since);
+    refresh_columns(instance, update_cursors, refresh_cursors_directly(instance, sorted(keys)),
+                    since);
 }
 
 void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandId since)
 {
-    refresh_columns(instance, update_settings, keys, since);
+    refresh_columns(instance, update_settings, refresh_settings_directly(instance, sorted(keys)),
+                    since);
 }
 
 void recount(Instance &instance, const ConversationKeys &keys)
@@ -464,29 +494,25 @@ void refresh_groups(Instance &instance, const pg::Vector<int64> &channels, Comma
 {
     if (channels.empty())
         return;
-    Datum array = pg::int8_array(channels);
-    run(instance, lock_rows_of_channels, {array});
-    run(instance, update_groups, {array, now()});
-    mend_short_groups(instance, array, since);
+    refresh_channel_rows(instance, refresh_groups_directly, update_groups, channels, since);
 }
 
 void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels, CommandId since)
 {
     if (channels.empty())
         return;
-    Datum array = pg::int8_array(channels);
-    run(instance, lock_rows_of_channels, {array});
-    run(instance, update_sender_names, {array, now()});
-    mend_short_groups(instance, array, since);
+    refresh_channel_rows(instance, refresh_sender_names_directly, update_sender_names, channels,
+                         since);
 }
 
 void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
                      const pg::Vector<int64> &friends)
 {
     ConversationKeys &keys = pg::make<ConversationKeys>();
-    read_keys(
-        run(instance, select_rows_of_friends, {pg::int8_array(users), pg::int8_array(friends)}),
-        keys);
+    if (!find_rows_of_friends_directly(instance, users, friends, keys))
+        read_keys(
+            run(instance, select_rows_of_friends, {pg::int8_array(users), pg::int8_array(friends)}),
+            keys);
     lock_and_write(instance, keys, [&](Datum owners, Datum channels) {
         run(instance, update_remarks, {owners, channels, now()});
     });
@@ -494,6 +520,15 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
 
 void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed)
 {
+    pg::Vector<int64> &spoken = pg::make<pg::Vector<int64>>();
+    if (renamed) {
+        pg::Result rows = run(instance, select_spoken, {pg::int8_array(users)});
+        for (uint64 i = 0; i < rows.count; i++)
+            spoken.push_back(rows.int8(i, 0));
+    }
+    if (refresh_profiles_directly(instance, users, spoken))
+        return;
+
     ConversationKeys &keys = pg::make<ConversationKeys>();
     read_keys(
         run(instance, select_rows_of_profiles, {pg::int8_array(users), BoolGetDatum(renamed)}),

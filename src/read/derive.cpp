@@ -42,7 +42,7 @@ Unread count_unread(Source &source, int64 user, int64 channel, int64 cursor, int
 {
     namespace m = message_row;
     Unread unread = {0, 0};
-    pg::Walk &message = source.scan(Table::message, channel);
+    pg::Walk &message = source.scan(Table::message, {channel});
     while (source.next(message, BackwardScanDirection) && message.int8(m::id) > cursor) {
         if (source.unclear())
             break;
@@ -116,7 +116,7 @@ int64 Deriver::peer_of(int64 user, int64 channel, bool *found)
     namespace m = member_row;
     int64 peer = 0;
     *found = false;
-    pg::Walk &member = source_->scan(Table::channel_member, channel);
+    pg::Walk &member = source_->scan(Table::channel_member, {channel});
     while (source_->next(member)) {
         if (member.int8(m::user) == user)
             continue;

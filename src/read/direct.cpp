@@ -201,11 +201,11 @@ bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
             single = c && !c->is_null(channel_row::type) &&
                      pg::is_label((*c)[channel_row::type], "single");
             if (single) {
-                pg::Walk &member = source.scan(Table::channel_member, channel);
+                pg::Walk &member = source.scan(Table::channel_member, {channel});
                 while (source.next(member))
                     profiles.push_back(member.int8(member_row::user));
             }
-            pg::Walk &message = source.scan(Table::message, channel);
+            pg::Walk &message = source.scan(Table::message, {channel});
             while (c && source.next(message, BackwardScanDirection)) {
                 if (message.int8(message_row::deleted_at) != 0)
                     continue;

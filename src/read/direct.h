@@ -16,6 +16,30 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
 size_t refresh_contacts_directly(Instance &instance, const ContactKeys &keys, Changes &view,
                                  Changes &reverse);
 
+/*
+ * Column groups of stored rows, as their namesakes of conversation.h; keys are sorted and unique.
+ * What is left for the statement: keys whose rows are missing, or all of them.
+ */
+ConversationKeys &refresh_cursors_directly(Instance &instance, const ConversationKeys &keys);
+ConversationKeys &refresh_settings_directly(Instance &instance, const ConversationKeys &keys);
+
+/*
+ * The same for all rows of channels (sorted, unique); those that have too few or too many are
+ * appended to `odd`. False: nothing was done.
+ */
+bool refresh_groups_directly(Instance &instance, const pg::Vector<int64> &channels,
+                             pg::Vector<int64> &odd);
+bool refresh_sender_names_directly(Instance &instance, const pg::Vector<int64> &channels,
+                                   pg::Vector<int64> &odd);
+
+/* The keys of the users' single conversations with friends, which are parallel; appended. */
+bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &users,
+                                   const pg::Vector<int64> &friends, ConversationKeys &keys);
+
+/* `spoken` are the channels where one of the users, who was renamed, spoke last. */
+bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
+                               const pg::Vector<int64> &spoken);
+
 /* The guards of lock_guards(), appended; false: nothing was done. */
 bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
                           pg::Vector<int64> &owners, pg::Vector<int64> &profiles);

@@ -46,7 +46,7 @@ Datum first_characters(const pg::Walk &message)
 LastMessage read_last_message(Source &source, int64 channel)
 {
     using namespace message_row;
-    pg::Walk &message = source.scan(Table::message, channel);
+    pg::Walk &message = source.scan(Table::message, {channel});
     while (source.next(message, BackwardScanDirection)) {
         if (message.is_null(deleted_at) || message.int8(deleted_at) != 0)
             continue;

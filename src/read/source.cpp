@@ -58,9 +58,9 @@ pg::Walk *Source::find(Table table, std::initializer_list<int64> key)
     return next(walk) ? &walk : nullptr;
 }
 
-pg::Walk &Source::scan(Table table, int64 first)
+pg::Walk &Source::scan(Table table, std::initializer_list<int64> prefix)
 {
-    return seek(by_prefix_[static_cast<int>(table)], table, {first});
+    return seek(by_prefix_[static_cast<int>(table)], table, prefix);
 }
 
 bool Source::next(pg::Walk &walk, ScanDirection direction)

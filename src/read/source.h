@@ -21,8 +21,9 @@ class Source {
 
     /* The row with this key, as rows.h numbers its columns; NULL if there is none. */
     pg::Walk *find(Table table, std::initializer_list<int64> key);
-    /* A cursor over the rows whose key begins with `first`, to be moved by next(). */
-    pg::Walk &scan(Table table, int64 first);
+    /* A cursor over the rows whose key begins so, to be moved by next(); for one table always by
+     * the same columns. */
+    pg::Walk &scan(Table table, std::initializer_list<int64> prefix);
     bool next(pg::Walk &walk, ScanDirection direction = ForwardScanDirection);
 
     /*

@@ -4,6 +4,7 @@
 #include "pg/clock.h"
 #include "pg/function.h"
 #include "read/conversation.h"
+#include "read/source.h"
 #include "write/firing.h"
 #include "write/single.h"
 #include "write/truncate.h"
@@ -73,6 +74,31 @@ SELECT DISTINCT c.id
  ORDER BY 1)",
                                      {INT8ARRAYOID, INT8ARRAYOID}};
 
+pg::Vector<int64> &find_spoken(Instance &instance, const ConversationKeys &members)
+{
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
+    if (!Source::can_read(instance, {Table::channel, Table::message})) {
+        pg::Result rows = run(instance, select_spoken,
+                              {pg::int8_array(members.users), pg::int8_array(members.channels)});
+        for (uint64 i = 0; i < rows.count; i++)
+            channels.push_back(rows.int8(i, 0));
+        return channels;
+    }
+    Source &source = pg::make<Source>();
+    source.begin(instance);
+    for (size_t i = 0; i < members.users.size(); i++) {
+        int64 channel = members.channels[i];
+        const pg::Walk *c = source.find(Table::channel, {channel});
+        const pg::Walk *last =
+            c ? source.find(Table::message, {channel, c->int8(channel_row::last_id)}) : nullptr;
+        if (last && last->int8(message_row::sender) == members.users[i])
+            channels.push_back(channel);
+    }
+    source.end();
+    pg::make_unique(channels);
+    return channels;
+}
+
 void apply(Firing &firing, Members &members)
 {
     Instance &instance = *firing.instance;
@@ -105,13 +131,7 @@ void apply(Firing &firing, Members &members)
 
     if (members.names.empty())
         return;
-    pg::Result spoken =
-        run(instance, select_spoken,
-            {pg::int8_array(members.names.users), pg::int8_array(members.names.channels)});
-    pg::Vector<int64> &renamed = pg::make<pg::Vector<int64>>();
-    for (uint64 i = 0; i < spoken.count; i++)
-        renamed.push_back(spoken.int8(i, 0));
-    refresh_sender_names(instance, renamed, firing.since);
+    refresh_sender_names(instance, find_spoken(instance, members.names), firing.since);
 }
 
 const Maintenance<Members> maintenance = {Table::channel_member, collect, apply,

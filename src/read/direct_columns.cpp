@@ -1,0 +1,332 @@
+#include "read/derive.h"
+#include "read/direct.h"
+#include "pg/enum.h"
+
+extern "C" {
+#include "access/table.h"
+#include "utils/datum.h"
+}
+
+namespace hermet {
+
+namespace {
+
+/* Rows of the inbox, while columns of them are changed. */
+struct Rows {
+    Relation relation;
+    pg::Walk walk;
+    Source source;
+    Datum now = Int64GetDatum(pg::now_ms());
+    MemoryContext memory; /* of the current row, or channel */
+    MemoryContext caller;
+
+    /* Sought by so many columns of the key. False, and nothing is open, if not directly. */
+    bool begin(Instance &instance, int keys, std::initializer_list<Table> sources)
+    {
+        if (!Source::can_read(instance, sources))
+            return false;
+        relation = table_open(instance.oid(Table::user_conversation_view), RowExclusiveLock);
+        const pg::Path &way = path(instance, Table::user_conversation_view, relation);
+        if (!way.writable) {
+            table_close(relation, NoLock);
+            return false;
+        }
+        memory = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
+        source.begin(instance);
+        walk.begin(relation, way, keys);
+        caller = MemoryContextSwitchTo(memory);
+        return true;
+    }
+
+    void end()
+    {
+        MemoryContextSwitchTo(caller);
+        walk.end();
+        source.end();
+        table_close(relation, NoLock);
+    }
+
+    /* Sets a column where it differs. */
+    bool set(int column, Datum value)
+    {
+        if (walk.same(column, value, false))
+            return false;
+        walk.set(column, value);
+        return true;
+    }
+
+    /* Writes the current row as change() sets it: that returns whether it set anything. */
+    template <class Change> void write(Change change)
+    {
+        do {
+            if (!change())
+                return;
+            walk.set(view_row::updated_at, now);
+        } while (!walk.write());
+    }
+};
+
+/* Changes the rows of the keys; change(user, channel) sets columns. Keys left over. */
+template <class Change>
+ConversationKeys &refresh_rows(Instance &instance, const ConversationKeys &keys,
+                               std::initializer_list<Table> sources, Change change)
+{
+    ConversationKeys &left = pg::make<ConversationKeys>();
+    Rows &rows = pg::make<Rows>();
+    if (!rows.begin(instance, 2, sources)) {
+        left = keys;
+        return left;
+    }
+    for (size_t i = 0; i < keys.users.size(); i++) {
+        int64 user = keys.users[i];
+        int64 channel = keys.channels[i];
+        rows.walk.seek({channel, user});
+        if (!rows.walk.next())
+            left.add(user, channel);
+        else
+            rows.write([&] { return change(rows, user, channel); });
+        if (rows.source.unclear()) {
+            for (size_t rest = i; rest < keys.users.size(); rest++)
+                left.add(keys.users[rest], keys.channels[rest]);
+            break;
+        }
+        MemoryContextReset(rows.memory);
+    }
+    rows.end();
+    return left;
+}
+
+/*
+ * Changes all rows of channels. begin(channel) says whether the channel's rows are to be changed,
+ * and how many there should be (-1: any number); change() sets columns.
+ */
+template <class Begin, class Change>
+bool refresh_channels_rows(Rows &rows, const pg::Vector<int64> &channels, pg::Vector<int64> &odd,
+                           Begin begin, Change change)
+{
+    bool clear = true;
+    for (int64 channel : channels) {
+        int64 expected;
+        MemoryContextReset(rows.memory);
+        bool wanted = begin(channel, &expected);
+        clear = !rows.source.unclear();
+        if (!clear)
+            break;
+        if (!wanted)
+            continue;
+        int64 found = 0;
+        rows.walk.seek({channel});
+        for (; rows.walk.next(); found++)
+            rows.write(change);
+        if (expected >= 0 && found != expected)
+            odd.push_back(channel);
+    }
+    rows.end();
+    return clear;
+}
+
+bool contains(const pg::Vector<int64> &ids, int64 id)
+{
+    return std::binary_search(ids.begin(), ids.end(), id);
+}
+
+/* An active group, and how many rows it should have. */
+bool is_group(Source &source, int64 channel, int64 *members)
+{
+    using namespace channel_row;
+    const pg::Walk *c = source.find(Table::channel, {channel});
+    if (!c || source.unclear() || !pg::is_label((*c)[type], "group") ||
+        !pg::is_label((*c)[status], "active"))
+        return false;
+    *members = DatumGetInt32((*c)[member_count]);
+    return true;
+}
+
+/* What a row shows of a user who is the peer. */
+bool set_peer(Rows &rows, const Profile &profile)
+{
+    using namespace view_row;
+    const pg::Walk &row = rows.walk;
+    if (row.same(peer_nickname, profile.nickname, false) &&
+        row.same(peer_avatar, profile.avatar, false) &&
+        row.same(peer_status, profile.status, false) &&
+        DatumGetInt32(row[version]) == profile.version)
+        return false;
+    /* The profile's values do not outlive the next user's. */
+    Datum nickname = datumCopy(profile.nickname, false, -1);
+    Datum picture = datumCopy(profile.avatar, false, -1);
+    bool has_remark = VARSIZE_ANY_EXHDR(DatumGetPointer(row[remark])) > 0;
+    rows.walk.set(peer_nickname, nickname);
+    if (!has_remark)
+        rows.walk.set(name, nickname);
+    rows.walk.set(peer_avatar, picture);
+    rows.walk.set(avatar, picture);
+    rows.walk.set(peer_status, profile.status);
+    rows.walk.set(version, Int32GetDatum(profile.version));
+    return true;
+}
+
+} // namespace
+
+ConversationKeys &refresh_cursors_directly(Instance &instance, const ConversationKeys &keys)
+{
+    return refresh_rows(
+        instance, keys, {Table::channel_read_record, Table::message},
+        [](Rows &rows, int64 user, int64 channel) {
+            const pg::Walk *mark = rows.source.find(Table::channel_read_record, {user, channel});
+            int64 cursor = mark ? mark->int8(read_row::last_read) : 0;
+            Unread unread = count_unread(rows.source, user, channel, cursor,
+                                         rows.walk.int8(view_row::opened_at));
+            if (rows.source.unclear())
+                return false;
+            bool changed = rows.set(view_row::cursor, Int64GetDatum(cursor));
+            changed |= rows.set(view_row::unread, Int32GetDatum(unread.messages));
+            changed |= rows.set(view_row::mentions, Int32GetDatum(unread.mentions));
+            return changed;
+        });
+}
+
+ConversationKeys &refresh_settings_directly(Instance &instance, const ConversationKeys &keys)
+{
+    return refresh_rows(
+        instance, keys, {Table::conversation_setting}, [](Rows &rows, int64 user, int64 channel) {
+            namespace s = setting_row;
+            namespace v = view_row;
+            const pg::Walk *setting =
+                rows.source.find(Table::conversation_setting, {user, channel});
+            if (rows.source.unclear())
+                return false;
+            auto get = [&](int column) { return setting ? (*setting)[column] : Datum(0); };
+            int64 closed =
+                closed_at(DatumGetInt64(get(s::closed_at)), rows.walk.int8(v::last_time));
+            bool changed = rows.set(v::muted, get(s::muted));
+            changed |= rows.set(v::pinned, get(s::pinned));
+            changed |= rows.set(v::hidden, get(s::hidden));
+            changed |= rows.set(v::marked_unread, get(s::marked_unread));
+            changed |= rows.set(v::closed_at, Int64GetDatum(closed));
+            return changed;
+        });
+}
+
+bool refresh_groups_directly(Instance &instance, const pg::Vector<int64> &channels,
+                             pg::Vector<int64> &odd)
+{
+    Rows &rows = pg::make<Rows>();
+    if (!rows.begin(instance, 1, {Table::channel}))
+        return false;
+    Datum name, avatar, version;
+    return refresh_channels_rows(
+        rows, channels, odd,
+        [&](int64 channel, int64 *members) {
+            if (!is_group(rows.source, channel, members))
+                return false;
+            const pg::Walk &c = *rows.source.find(Table::channel, {channel});
+            name = text_of(c, channel_row::name);
+            avatar = text_of(c, channel_row::avatar);
+            version = c[channel_row::version];
+            return true;
+        },
+        [&] {
+            bool changed = rows.set(view_row::name, name);
+            changed |= rows.set(view_row::avatar, avatar);
+            changed |= rows.set(view_row::version, version);
+            return changed;
+        });
+}
+
+bool refresh_sender_names_directly(Instance &instance, const pg::Vector<int64> &channels,
+                                   pg::Vector<int64> &odd)
+{
+    Rows &rows = pg::make<Rows>();
+    if (!rows.begin(instance, 1,
+                    {Table::channel, Table::channel_member, Table::message, Table::biz_user}))
+        return false;
+    Datum name;
+    return refresh_channels_rows(
+        rows, channels, odd,
+        [&](int64 channel, int64 *members) {
+            if (!is_group(rows.source, channel, members))
+                *members = -1;
+            name = read_last_message(rows.source, channel).sender_name;
+            return true;
+        },
+        [&] { return rows.set(view_row::last_sender_name, name); });
+}
+
+bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &users,
+                                   const pg::Vector<int64> &friends, ConversationKeys &keys)
+{
+    if (!Source::can_read(instance, {Table::conversation_reverse_index}))
+        return false;
+    Source &source = pg::make<Source>();
+    source.begin(instance);
+    for (size_t i = 0; i < users.size(); i++) {
+        pg::Walk &row = source.scan(Table::conversation_reverse_index, {friends[i], users[i]});
+        while (source.next(row))
+            keys.add(users[i], row.int8(reverse_row::channel));
+    }
+    source.end();
+    return true;
+}
+
+bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
+                               const pg::Vector<int64> &spoken)
+{
+    namespace v = view_row;
+    Rows &rows = pg::make<Rows>();
+    if (!rows.begin(instance, 2,
+                    {Table::biz_user, Table::channel_member, Table::user_conversation_view,
+                     Table::conversation_reverse_index}))
+        return false;
+    MemoryContextSwitchTo(rows.caller);
+    pg::Vector<std::pair<int64, int64>> &keys = pg::make<pg::Vector<std::pair<int64, int64>>>();
+    for (int64 user : users) {
+        pg::Walk &row = rows.source.scan(Table::conversation_reverse_index, {user});
+        while (rows.source.next(row))
+            keys.push_back({row.int8(reverse_row::channel), row.int8(reverse_row::owner)});
+    }
+    for (int64 channel : spoken) {
+        pg::Walk &row = rows.source.scan(Table::user_conversation_view, {channel});
+        while (row.next())
+            keys.push_back({channel, row.int8(v::user)});
+    }
+    pg::make_unique(keys);
+    Deriver &deriver = pg::make<Deriver>();
+    AttrNumber status =
+        path(instance, Table::user_conversation_view, rows.relation).at[v::peer_status];
+    deriver.begin(rows.source, TupleDescAttr(RelationGetDescr(rows.relation), status - 1)->atttypid,
+                  0);
+    MemoryContextSwitchTo(rows.memory);
+
+    /*
+     * Only by the row's own columns and the profiles that are locked: while this waits for a row, a
+     * message may change its sender, a friendship its remark.
+     */
+    auto change = [&](int64 channel) {
+        bool changed = false;
+        const pg::Walk &row = rows.walk;
+        if (!row.is_null(v::peer) && !row.is_null(v::remark) && contains(users, row.int8(v::peer)))
+            changed = set_peer(rows, deriver.profile(row.int8(v::peer)));
+        int64 sender = row.int8(v::last_sender);
+        if (spoken.empty() || row.int8(v::last_id) == 0 || !contains(users, sender))
+            return changed;
+        const pg::Walk *member = rows.source.find(Table::channel_member, {channel, sender});
+        if (member && VARSIZE_ANY_EXHDR(DatumGetPointer((*member)[member_row::nickname])) == 0)
+            changed |= rows.set(v::last_sender_name,
+                                datumCopy(deriver.profile(sender).nickname, false, -1));
+        return changed;
+    };
+    for (const std::pair<int64, int64> &key : keys) {
+        rows.walk.seek({key.first, key.second});
+        if (rows.walk.next())
+            rows.write([&] { return !rows.source.unclear() && change(key.first); });
+        if (rows.source.unclear())
+            break;
+        MemoryContextReset(rows.memory);
+    }
+    bool clear = !rows.source.unclear();
+    rows.end();
+    return clear;
+}
+
+} // namespace hermet
