@@ -23,6 +23,13 @@ namespace hermet::pg {
 /* Memory of `size` bytes in `context`; throws std::bad_alloc. May exceed 1 GB. */
 void *allocate(MemoryContext context, size_t size);
 
+/*
+ * Where index scans live, each of which takes 27 KB: a block that is kept for the session, as
+ * malloc() would give so much back to the kernel each time and ask for it anew. What an error left
+ * there goes with its transaction.
+ */
+MemoryContext scan_memory();
+
 /* A standard allocator over the MemoryContext that was current when it was made. */
 template <class T> struct ContextAllocator {
     using value_type = T;

@@ -104,6 +104,16 @@ bool checks_columns(const TupleConstr *constraints, const PathColumns &columns,
     return false;
 }
 
+/* Whether a new row must be looked at: for any CHECK but the one that holds by itself. */
+bool checks_new_rows(const TupleConstr *constraints, const char *holds)
+{
+    int checks = constraints ? constraints->num_check : 0;
+    for (int i = 0; i < checks; i++)
+        if (!holds || strcmp(constraints->check[i].ccname, holds) != 0)
+            return true;
+    return false;
+}
+
 /* What another transaction did to a row meanwhile: an error where the snapshot must hold. */
 void refuse_changed(TM_Result result)
 {
@@ -130,6 +140,7 @@ void find_path(Relation relation, const PathColumns &columns, Path &path)
         !form->relhassubclass && !form->relispartition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
     found.checks = checks_columns(constraints, columns, found.at);
+    found.insert_checks = checks_new_rows(constraints, columns.holds);
     bool plain = found.readable() && !(constraints && constraints->has_generated_stored);
     found.writable = plain && triggers_allow(relation->trigdesc, false);
     found.insertable = plain && triggers_allow(relation->trigdesc, true) &&
@@ -142,13 +153,18 @@ void Walk::begin(Relation relation, const Path &path, int keys)
     path_ = &path;
     relation_ = relation;
     memory_ = CurrentMemoryContext;
-    index_ = index_open(path.index, AccessShareLock);
+    /* The lock on its table keeps the index, too. */
+    index_ = RelationIdGetRelation(path.index);
+    if (!RelationIsValid(index_))
+        elog(ERROR, "could not open index with OID %u", path.index);
     slot_ = table_slot_create(relation, nullptr);
     new_slot_ = nullptr;
     estate_ = nullptr;
     result_ = nullptr;
     last_column_ = *std::max_element(path.at, path.at + path.columns);
+    MemoryContext caller = MemoryContextSwitchTo(scan_memory());
     scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), keys, 0);
+    MemoryContextSwitchTo(caller);
 }
 
 void Walk::seek(std::initializer_list<int64> keys)
@@ -167,7 +183,7 @@ bool Walk::next(ScanDirection direction)
 {
     CHECK_FOR_INTERRUPTS();
     /* What a scan allocates on its way lives as long as the scan. */
-    MemoryContext caller = MemoryContextSwitchTo(memory_);
+    MemoryContext caller = MemoryContextSwitchTo(scan_memory());
     bool found = index_getnext_slot(scan_, direction, slot_);
     MemoryContextSwitchTo(caller);
     if (found)
@@ -352,7 +368,7 @@ void Walk::end()
 {
     index_endscan(scan_);
     ExecDropSingleTupleTableSlot(slot_);
-    index_close(index_, NoLock);
+    RelationClose(index_);
     if (new_slot_)
         ExecDropSingleTupleTableSlot(new_slot_);
     if (estate_) {
@@ -382,7 +398,7 @@ void Inserter::insert(const Datum *values, const bool *nulls)
         slot_->tts_isnull[path_->at[i] - 1] = nulls[i];
     }
     ExecStoreVirtualTuple(slot_);
-    if (relation_->rd_att->constr)
+    if (path_->insert_checks)
         ExecConstraints(result_, slot_, estate_);
     table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
     ExecInsertIndexTuples(result_, slot_, estate_, false, false, nullptr, NIL);

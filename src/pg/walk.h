@@ -24,6 +24,7 @@ struct PathColumns {
     const Column *columns;
     int count;
     int keys;
+    const char *holds; /* a CHECK constraint that every row satisfies that is inserted; or NULL */
 };
 
 /* How to reach a table's rows. All zero: not looked up yet. */
@@ -31,9 +32,10 @@ struct Path {
     static constexpr int max_columns = 32;
 
     bool known;
-    bool writable;   /* UPDATE would do nothing but change the row and its indexes */
-    bool insertable; /* nor would INSERT and DELETE, and no other column needs a value */
-    bool checks;     /* a CHECK constraint concerns columns that may be set */
+    bool writable;      /* UPDATE would do nothing but change the row and its indexes */
+    bool insertable;    /* nor would INSERT and DELETE, and no other column needs a value */
+    bool checks;        /* a CHECK constraint concerns columns that may be set */
+    bool insert_checks; /* or new rows */
     int columns;
     int keys;  /* so many of them */
     Oid index; /* InvalidOid: no direct way to the rows, not even for reading */
@@ -114,7 +116,10 @@ class Walk {
 class Inserter {
   public:
     void begin(Relation relation, const Path &path);
-    /* All columns of the path, in its numbering; columns of the user's own are NULL. */
+    /*
+     * All columns of the path, in its numbering; only those may be NULL that the contract lets.
+     * Columns of the user's own are NULL.
+     */
     void insert(const Datum *values, const bool *nulls);
     void end();
 

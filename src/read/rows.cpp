@@ -119,17 +119,17 @@ const pg::Column contact_reverse_columns[contact_reverse_row::count] = {
 
 /* In the order of enum Table. */
 const pg::PathColumns tables[table_count] = {
-    {user_columns, user_row::count, 1},
-    {channel_columns, channel_row::count, 1},
-    {member_columns, member_row::count, 2},
-    {read_columns, read_row::count, 2},
-    {friend_columns, friend_row::count, 2},
-    {message_columns, message_row::count, 2},
-    {setting_columns, setting_row::count, 2},
-    {view_columns, view_row::count, 2},
-    {contact_columns, contact_row::count, 2},
-    {reverse_columns, reverse_row::count, 3},
-    {contact_reverse_columns, contact_reverse_row::count, 2},
+    {user_columns, user_row::count, 1, nullptr},
+    {channel_columns, channel_row::count, 1, nullptr},
+    {member_columns, member_row::count, 2, nullptr},
+    {read_columns, read_row::count, 2, nullptr},
+    {friend_columns, friend_row::count, 2, nullptr},
+    {message_columns, message_row::count, 2, nullptr},
+    {setting_columns, setting_row::count, 2, nullptr},
+    {view_columns, view_row::count, 2, "user_conversation_view_peer_check"},
+    {contact_columns, contact_row::count, 2, nullptr},
+    {reverse_columns, reverse_row::count, 3, nullptr},
+    {contact_reverse_columns, contact_reverse_row::count, 2, nullptr},
 };
 
 } // namespace

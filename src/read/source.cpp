@@ -9,6 +9,9 @@ namespace hermet {
 bool Source::can_read(Instance &instance, std::initializer_list<Table> tables)
 {
     for (Table table : tables) {
+        const pg::Path &known = instance.paths[static_cast<int>(table)];
+        if (known.known && known.readable())
+            continue;
         Relation relation = table_open(instance.oid(table), AccessShareLock);
         bool readable = path(instance, table, relation).readable();
         table_close(relation, NoLock);
