@@ -222,7 +222,7 @@ UPDATE channel_member SET left_at = 0, joined_at = 0 WHERE id = 12;
 :inbox
 :clean
 VACUUM FULL user_conversation_view;
-CLUSTER user_conversation_view USING user_conversation_view_user_id_idx;
+CLUSTER user_conversation_view USING user_conversation_view_list_idx;
 TRUNCATE channel_read_record;
 REINDEX TABLE user_conversation_view;
 INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (71, 1, 101, 71), (72, 2, 102, 72);

@@ -46,7 +46,9 @@ SELECT cm.id, cm.user_id, cm.channel_id, c.channel_type AS conversation_type,
                                           WHERE who = cm.user_id))) AS mention_count,
        cm.joined_at AS opened_at,
        CASE WHEN s.closed_at > coalesce(m.sent_at, 0) THEN s.closed_at ELSE 0 END AS closed_at,
-       cm.created_at
+       cm.created_at,
+       CASE WHEN cm.user_id IN (SELECT b.user_id FROM @.hermet_large_inbox b)
+            THEN 1 + div(greatest(m.sent_at, cm.joined_at, 0), 3600000)::bigint ELSE 0 END AS list_hour
   FROM @.channel_member cm
   JOIN @.channel c ON c.id = cm.channel_id
   LEFT JOIN LATERAL (SELECT o.user_id FROM @.channel_member o

@@ -1,6 +1,7 @@
 /*
  * hermet.repair() and its kin: what differs is written anew, nothing else.
  */
+#include "read/large_inbox.h"
 #include "read/repair.h"
 
 #include "pg/function.h"
@@ -31,6 +32,13 @@ void put_contacts(ReturnSetInfo *set, const Repaired &repaired)
     put(set, Table::contact_reverse_index, repaired.contact_reverse);
 }
 
+/* What every writer of the read side holds. */
+void begin_writing(const Instance &instance)
+{
+    lock_relations(instance);
+    pg::lock_instance_intention(instance.schema);
+}
+
 /* Runs `body` as the owner, with what every writer of the read side holds. */
 template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body)
 {
@@ -38,8 +46,7 @@ template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body
     Instance &instance = find_own_instance(PG_ARGISNULL(target) ? nullptr : PG_GETARG_NAME(target));
     pg::Session session;
     session.begin(instance.owner);
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    begin_writing(instance);
     body(set, instance);
     session.end();
 }
@@ -88,6 +95,19 @@ HERMET_FUNCTION(repair)
         put_contacts(set, repaired);
     });
     return Datum(0);
+}
+
+HERMET_FUNCTION(order_inboxes)
+{
+    Instance &instance = find_own_instance(PG_ARGISNULL(0) ? nullptr : PG_GETARG_NAME(0));
+    int64 added = 0;
+    pg::Session session;
+    session.begin(instance.owner);
+    begin_writing(instance);
+    if (!PG_ARGISNULL(1))
+        added = order_inboxes(instance, PG_GETARG_INT32(1));
+    session.end();
+    return Int64GetDatum(added);
 }
 
 HERMET_FUNCTION(repair_conversation_view)

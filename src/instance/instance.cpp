@@ -25,6 +25,7 @@ const char *const names[table_count] = {
     "user_contact_view",
     "conversation_reverse_index",
     "contact_reverse_index",
+    "hermet_large_inbox",
 };
 
 /* A handful a session at most, so a list will do. In TopMemoryContext. */

@@ -21,8 +21,9 @@ enum class Table {
     user_contact_view,
     conversation_reverse_index,
     contact_reverse_index,
+    large_inbox,
 };
-constexpr int table_count = 11;
+constexpr int table_count = 12;
 constexpr int write_side_count = 7; /* the first ones: what the read side derives from */
 
 const char *table_name(Table table);

@@ -20,8 +20,9 @@ SELECT v.user_id, v.channel_id FROM {s}.user_conversation_view v WHERE v.channel
 
 /*
  * Whose keys whole rows need: owners (true) of single conversations, as they are stored and as
- * they will be, and profiles (false) of old and new peers and senders. The old ones keep another
- * transaction's rename from holding some of these rows.
+ * they will be, and profiles (false) of old and new peers and senders, and of the rows' users,
+ * whose inboxes may become large. The old ones keep another transaction's rename from holding some
+ * of these rows.
  */
 const pg::Statement select_guards = {R"(
 WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)),
@@ -29,6 +30,8 @@ WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) k (user
      v AS MATERIALIZED (
        SELECT v.user_id, v.peer_user_id, v.last_message_id, v.last_message_sender_id
          FROM k JOIN {s}.user_conversation_view v ON v.user_id = k.user_id AND v.channel_id = k.channel_id)
+SELECT false, k.user_id FROM k
+UNION ALL
 SELECT true, k.user_id FROM k JOIN {s}.channel c ON c.id = k.channel_id WHERE c.channel_type = 'single'
 UNION ALL
 SELECT true, v.user_id FROM v WHERE v.peer_user_id IS NOT NULL

@@ -38,6 +38,7 @@ const char *const conversation_columns[] = {
     "opened_at",
     "closed_at",
     "created_at",
+    "list_hour",
     nullptr,
 };
 
@@ -114,7 +115,9 @@ SELECT cm.id, cm.user_id, cm.channel_id,
        n.unread_count, n.mention_count,
        cm.joined_at AS opened_at,
        CASE WHEN st.closed_at > coalesce(lm.sent_at, 0) THEN st.closed_at ELSE 0 END AS closed_at,
-       cm.created_at
+       cm.created_at,
+       CASE WHEN big.user_id IS NOT NULL
+            THEN greatest(lm.sent_at, cm.joined_at, 0) / 3600000 + 1 ELSE 0 END AS list_hour
   FROM {scope}
   JOIN {s}.channel c ON c.id = cm.channel_id
   {peer}
@@ -122,6 +125,7 @@ SELECT cm.id, cm.user_id, cm.channel_id,
   LEFT JOIN {s}.friendship f ON f.user_id = cm.user_id AND f.friend_id = o.user_id AND f.deleted_at = 0
   LEFT JOIN {s}.channel_read_record r ON r.user_id = cm.user_id AND r.channel_id = cm.channel_id
   LEFT JOIN {s}.conversation_setting st ON st.user_id = cm.user_id AND st.channel_id = cm.channel_id
+  LEFT JOIN {s}.hermet_large_inbox big ON big.user_id = cm.user_id
   {last_message}
   LEFT JOIN LATERAL (
     SELECT count(*)::int AS unread_count, (count(*) FILTER (WHERE {mentioned}))::int AS mention_count

@@ -58,9 +58,10 @@ Unread count_unread(Source &source, int64 user, int64 channel, int64 cursor, int
 
 bool Deriver::can_derive_conversations(Instance &instance)
 {
-    return Source::can_read(instance, {Table::biz_user, Table::channel, Table::channel_member,
-                                       Table::channel_read_record, Table::friendship,
-                                       Table::message, Table::conversation_setting});
+    return Source::can_read(instance,
+                            {Table::biz_user, Table::channel, Table::channel_member,
+                             Table::channel_read_record, Table::friendship, Table::message,
+                             Table::conversation_setting, Table::large_inbox});
 }
 
 bool Deriver::can_derive_contacts(Instance &instance)
@@ -206,7 +207,10 @@ bool Deriver::conversation(int64 user, int64 channel, ConversationRow &row)
     v[hidden] = st ? (*st)[setting_row::hidden] : BoolGetDatum(false);
     v[marked_unread] = st ? (*st)[setting_row::marked_unread] : BoolGetDatum(false);
     v[view_row::closed_at] =
-        Int64GetDatum(st ? hermet::closed_at(st->int8(setting_row::closed_at), last_.time) : 0);
+        Int64GetDatum(st ? closing_time(st->int8(setting_row::closed_at), last_.time) : 0);
+
+    bool large = source_->find(Table::large_inbox, {user});
+    v[list_hour] = Int64GetDatum(large ? hour_of(last_.time, DatumGetInt64(v[opened_at])) : 0);
 
     pg::Walk *r = source_->find(Table::channel_read_record, {user, channel});
     int64 read_up_to = r ? r->int8(read_row::last_read) : 0;

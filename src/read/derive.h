@@ -29,9 +29,15 @@ struct Unread {
 Unread count_unread(Source &source, int64 user, int64 channel, int64 cursor, int64 joined_at);
 
 /* Rule 6: closed_at, where the last message has this time. */
-inline int64 closed_at(int64 of_setting, int64 last_time)
+inline int64 closing_time(int64 of_setting, int64 last_time)
 {
     return of_setting > last_time ? of_setting : 0;
+}
+
+/* What orders a large inbox: hours since 1970, from 1 on. */
+inline int64 hour_of(int64 last_time, int64 opened_at)
+{
+    return Max(Max(last_time, opened_at), 0) / 3600000 + 1;
 }
 
 /* Rule 3: a user as his peers' rows show him; `user` is NULL where there is no such row. */

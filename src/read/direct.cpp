@@ -213,6 +213,7 @@ bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
                 break;
             }
         }
+        profiles.push_back(user);
         const pg::Walk *stored = source.find(Table::user_conversation_view, {channel, user});
         bool was_single = stored && !stored->is_null(v::peer);
         if (single || was_single)

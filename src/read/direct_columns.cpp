@@ -198,7 +198,7 @@ ConversationKeys &refresh_settings_directly(Instance &instance, const Conversati
                 return false;
             auto get = [&](int column) { return setting ? (*setting)[column] : Datum(0); };
             int64 closed =
-                closed_at(DatumGetInt64(get(s::closed_at)), rows.walk.int8(v::last_time));
+                closing_time(DatumGetInt64(get(s::closed_at)), rows.walk.int8(v::last_time));
             bool changed = rows.set(v::muted, get(s::muted));
             changed |= rows.set(v::pinned, get(s::pinned));
             changed |= rows.set(v::hidden, get(s::hidden));

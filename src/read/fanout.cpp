@@ -1,5 +1,6 @@
 #include "read/fanout.h"
 
+#include "read/derive.h"
 #include "read/incident.h"
 #include "read/last_message.h"
 
@@ -24,7 +25,8 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
 constexpr int touched[] = {
     view_row::last_id,          view_row::last_type, view_row::last_content, view_row::last_sender,
     view_row::last_sender_name, view_row::last_time, view_row::cursor,       view_row::unread,
-    view_row::mentions,         view_row::opened_at, view_row::closed_at,    view_row::updated_at};
+    view_row::mentions,         view_row::opened_at, view_row::closed_at,    view_row::updated_at,
+    view_row::list_hour};
 
 bool same_text(Datum a, Datum b)
 {
@@ -236,6 +238,8 @@ bool FanOut::change_row(const LastMessage &message)
         walk.set(last_sender, Int64GetDatum(message.sender));
         walk.set(last_sender_name, message.sender_name);
         walk.set(last_time, Int64GetDatum(message.time));
+        if (walk.int8(list_hour) != 0)
+            walk.set(list_hour, Int64GetDatum(hour_of(message.time, walk.int8(opened_at))));
         /* Rule 6: a later message reopens; an earlier one may close again. */
         if (message.time < old_time)
             to_reset.add(user, channel);

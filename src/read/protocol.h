@@ -18,6 +18,7 @@
  *   conversation row: existence, cursor, counters, last message, settings: channel
  *                     remark_name, is_starred: owner; peer columns, version: profile(peer)
  *                     sender name: channel and profile(sender)
+ *                     whether it is in a large inbox: profile(user)
  *   contact row:      everything: profile(friend), which a friendship's writer holds shared; its
  * own columns besides: owner
  *

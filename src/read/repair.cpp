@@ -21,6 +21,12 @@ SELECT EXISTS (SELECT FROM {s}.user_conversation_view) OR EXISTS (SELECT FROM {s
     OR EXISTS (SELECT FROM {s}.conversation_reverse_index) OR EXISTS (SELECT FROM {s}.contact_reverse_index))",
                                        {}};
 
+const pg::Statement fill_large_inboxes = {R"(
+INSERT INTO {s}.hermet_large_inbox (user_id, since)
+SELECT cm.user_id, $1 FROM {s}.channel_member cm WHERE cm.left_at = 0 GROUP BY 1 HAVING count(*) > 200
+    ON CONFLICT DO NOTHING)",
+                                          {INT8OID}};
+
 const pg::Statement fill_conversations = {R"(
 INSERT INTO {s}.user_conversation_view ({columns conversation}, updated_at)
 SELECT {d conversation}, $1 FROM ({conversation}) d)",
@@ -94,6 +100,7 @@ bool fill_all(Instance &instance, Repaired &repaired)
 {
     if (!is_empty(instance) || !lock_everything(instance) || !is_empty(instance))
         return false;
+    fill(instance, fill_large_inboxes);
     repaired.conversations.inserted = fill(instance, fill_conversations);
     repaired.conversation_reverse.inserted = fill(instance, fill_conversation_reverse);
     repaired.contacts.inserted = fill(instance, fill_contacts);

@@ -82,6 +82,7 @@ const pg::Column view_columns[view_row::count] = {
     {"closed_at", INT8OID},
     {"created_at", INT8OID},
     {"updated_at", INT8OID},
+    {"list_hour", INT8OID},
 };
 
 const pg::Column contact_columns[contact_row::count] = {
@@ -117,6 +118,8 @@ const pg::Column contact_reverse_columns[contact_reverse_row::count] = {
     {"created_at", INT8OID},
 };
 
+const pg::Column large_inbox_columns[large_inbox_row::count] = {{"user_id", INT8OID}};
+
 /* In the order of enum Table. */
 const pg::PathColumns tables[table_count] = {
     {user_columns, user_row::count, 1, nullptr},
@@ -130,6 +133,7 @@ const pg::PathColumns tables[table_count] = {
     {contact_columns, contact_row::count, 2, nullptr},
     {reverse_columns, reverse_row::count, 3, nullptr},
     {contact_reverse_columns, contact_reverse_row::count, 2, nullptr},
+    {large_inbox_columns, large_inbox_row::count, 1, nullptr},
 };
 
 } // namespace

@@ -82,6 +82,7 @@ enum {
     closed_at,
     created_at,
     updated_at,
+    list_hour,
     count
 };
 } // namespace view_row
@@ -116,6 +117,10 @@ enum { peer, owner, channel, created_at, count };
 namespace contact_reverse_row {
 enum { contact, owner, created_at, count };
 } // namespace contact_reverse_row
+
+namespace large_inbox_row {
+enum { user, count };
+} // namespace large_inbox_row
 
 /* The columns of a table, in the order of its enumeration. */
 const pg::PathColumns &columns_of(Table table);

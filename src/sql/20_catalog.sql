@@ -35,7 +35,8 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('read', 'contact_reverse_index', ARRAY['contact_user_id', 'owner_user_id'], 'whose friend a user is; kept by hermet'),
     ('state', 'hermet_instance', ARRAY['version'], 'the version that this instance was made or upgraded by'),
     ('state', 'hermet_check', ARRAY['id'], 'what the latest consistency checks found'),
-    ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it')
+    ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it'),
+    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -172,6 +173,7 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (928, 'user_conversation_view', 'closed_at', 'bigint', NULL, false, 'when the user removed it from the list, 0 = it is there'),
     (929, 'user_conversation_view', 'created_at', 'bigint', NULL, false, 'of the membership'),
     (930, 'user_conversation_view', 'updated_at', 'bigint', NULL, false, 'last change of this row, Unix milliseconds'),
+    (931, 'user_conversation_view', 'list_hour', 'bigint', '0', false, 'in a large inbox the hour of the last message or of joining, counted from 1970 on and from 1, by which its index is ordered; else 0'),
 
     (1001, 'user_contact_view', 'id', 'bigint', NULL, false, 'id of the friendship'),
     (1002, 'user_contact_view', 'user_id', 'bigint', NULL, false, 'whose address book'),
@@ -214,7 +216,10 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (1502, 'hermet_incident', 'happened_at', 'bigint', 'now', false, 'Unix milliseconds'),
     (1503, 'hermet_incident', 'table_name', 'text', NULL, false, 'the read-side table'),
     (1504, 'hermet_incident', 'key', 'jsonb', NULL, false, 'the row or rows'),
-    (1505, 'hermet_incident', 'detail', 'text', NULL, false, 'what was wrong with it')
+    (1505, 'hermet_incident', 'detail', 'text', NULL, false, 'what was wrong with it'),
+
+    (1601, 'hermet_large_inbox', 'user_id', 'bigint', NULL, false, 'the user'),
+    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS
@@ -235,10 +240,11 @@ CREATE FUNCTION hermet.catalog_indexes(OUT table_name text, OUT index_name text,
     ('channel_application', 'channel_application_pending_idx', false, ARRAY['target_id', 'application_type', 'created_at'],
      'application_status = ''pending''', 'a target''s pending list'),
     ('message', 'message_id_key', true, ARRAY['id'], NULL, 'ids are unique'),
-    ('user_conversation_view', 'user_conversation_view_user_id_idx', false, ARRAY['user_id'], NULL, 'the inbox of a user')
+    ('user_conversation_view', 'user_conversation_view_list_idx', false, ARRAY['user_id', 'is_pinned', 'list_hour'], NULL,
+     'the inbox of a user, a large one in order')
 $$;
 COMMENT ON FUNCTION hermet.catalog_indexes() IS
-    'the indexes of an instance beside the primary keys; no column that changes with a message is in one';
+    'the indexes of an instance beside the primary keys; no column that changes with every message is in one';
 
 CREATE FUNCTION hermet.catalog_triggers(OUT table_name text, OUT trigger_name text, OUT event text, OUT definition text)
     RETURNS SETOF record

@@ -41,6 +41,11 @@ CREATE FUNCTION hermet.repair_channel(channel_id bigint, target name DEFAULT NUL
 COMMENT ON FUNCTION hermet.repair_channel(bigint, name) IS
     'repairs the conversation rows of one channel, their reverse index, and the columns of channel that hermet owns';
 
+CREATE FUNCTION hermet.order_inboxes(target name DEFAULT NULL, conversations int DEFAULT 200) RETURNS bigint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_order_inboxes';
+COMMENT ON FUNCTION hermet.order_inboxes(name, int) IS
+    'from now on keeps the inboxes of more conversations than that in order of time, so that a page of one reads a page of rows; returns how many were added';
+
 CREATE FUNCTION hermet.explain_conversation(user_id bigint, channel_id bigint, target name DEFAULT NULL)
     RETURNS TABLE (section text, item text, expected text, stored text, reason text)
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_explain_conversation';

@@ -46,7 +46,9 @@ conversation AS (
         n.unread_count, n.mention_count,
         cm.joined_at AS opened_at,
         CASE WHEN s.closed_at > coalesce(l.sent_at, 0) THEN s.closed_at ELSE 0 END AS closed_at,
-        cm.created_at
+        cm.created_at,
+        CASE WHEN EXISTS (SELECT FROM :"schema".hermet_large_inbox b WHERE b.user_id = cm.user_id)
+             THEN 1 + div(greatest(l.sent_at, cm.joined_at, 0), 3600000)::bigint ELSE 0 END AS list_hour
     FROM :"schema".channel_member cm
     JOIN :"schema".channel c ON c.id = cm.channel_id
     LEFT JOIN LATERAL (
