@@ -181,7 +181,7 @@ int allow_scans()
 SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 {
     SPIPlanPtr plan = SPI_prepare_cursor(sql, parameters.count, const_cast<Oid *>(parameters.types),
-                                         CURSOR_OPT_CUSTOM_PLAN);
+                                         CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_PARALLEL_OK);
     if (!plan)
         elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     return plan;

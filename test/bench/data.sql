@@ -97,11 +97,21 @@ SELECT hermet.repair();
 CREATE TABLE bench.derived AS SELECT extract(epoch FROM clock_timestamp()) - :t AS seconds;
 VACUUM (FREEZE, ANALYZE) user_conversation_view, user_contact_view, conversation_reverse_index, contact_reverse_index;
 -- What joins at read time make of it.
-SELECT format('CREATE VIEW bench.inbox AS %s', hermet.definition('user_conversation_view')) \gexec
-SELECT format('CREATE VIEW bench.inbox_rows AS SELECT %s FROM bench.inbox',
-              string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position))
+SELECT format('CREATE VIEW bench.derived_inbox AS %s', hermet.definition('user_conversation_view')) \gexec
+-- list_hour is hermet's own: no peer need derive it.
+SELECT format('CREATE VIEW bench.inbox AS SELECT %s FROM bench.derived_inbox', string_agg(quote_ident(column_name), ', '))
   FROM information_schema.columns
- WHERE table_schema = 'im' AND table_name = 'user_conversation_view' AND column_name <> 'updated_at' \gexec
+ WHERE table_schema = 'bench' AND table_name = 'derived_inbox' AND column_name <> 'list_hour' \gexec
+SELECT format('CREATE VIEW bench.inbox_rows AS SELECT %s FROM bench.derived_inbox',
+              string_agg(CASE column_name WHEN 'updated_at' THEN '0::bigint AS updated_at' ELSE quote_ident(column_name) END, ', '
+                         ORDER BY ordinal_position))
+  FROM information_schema.columns
+ WHERE table_schema = 'im' AND table_name = 'user_conversation_view' \gexec
+SELECT format('CREATE VIEW bench.book_rows AS SELECT %s FROM (%s) d',
+              string_agg(CASE column_name WHEN 'updated_at' THEN '0::bigint AS updated_at' ELSE quote_ident(column_name) END, ', '
+                         ORDER BY ordinal_position), hermet.definition('user_contact_view'))
+  FROM information_schema.columns
+ WHERE table_schema = 'im' AND table_name = 'user_contact_view' \gexec
 CREATE SEQUENCE bench.message_id START 1000000000;
 CREATE SEQUENCE bench.id START 1000000000;
 CHECKPOINT;

@@ -12,6 +12,7 @@ BEGIN
     UPDATE user_conversation_view v
        SET last_message_id = l.id, last_message_type = l.message_type, last_message_content = left(l.content, 512),
            last_message_sender_id = l.sender_id, last_message_sender_name = l.name, last_message_time = l.sent_at,
+           list_hour = CASE WHEN v.list_hour <> 0 THEN greatest(l.sent_at, v.opened_at, 0) / 3600000 + 1 ELSE 0 END,
            closed_at = CASE WHEN v.closed_at > l.sent_at THEN v.closed_at ELSE 0 END, updated_at = hermet.now_ms(),
            (unread_count, mention_count) = (
               SELECT v.unread_count + count(*), v.mention_count + count(*) FILTER (WHERE m.mention_all OR v.user_id = ANY (m.mention_user_ids))
@@ -82,12 +83,13 @@ BEGIN
     INSERT INTO user_conversation_view (id, user_id, channel_id, conversation_type, conversation_name, conversation_avatar, conversation_info_ver,
            is_muted, is_pinned, is_hidden, is_starred, marked_unread, last_message_id, last_message_type, last_message_content,
            last_message_sender_id, last_message_sender_name, last_message_time, last_read_message_id, unread_count, mention_count,
-           opened_at, closed_at, created_at, updated_at)
+           opened_at, closed_at, created_at, updated_at, list_hour)
     SELECT cm.id, cm.user_id, cm.channel_id, c.channel_type, c.channel_name, c.channel_avatar, c.channel_info_ver,
            coalesce(s.is_muted, false), coalesce(s.is_pinned, false), coalesce(s.is_hidden, false), false, coalesce(s.marked_unread, false),
            coalesce(m.id, 0), coalesce(m.message_type, ''), coalesce(left(m.content, 512), ''), coalesce(m.sender_id, 0),
            coalesce(nullif(sm.nickname, ''), su.nickname, ''), coalesce(m.sent_at, 0), coalesce(r.last_read_message_id, 0), n.unread, n.mentions,
-           cm.joined_at, CASE WHEN s.closed_at > coalesce(m.sent_at, 0) THEN s.closed_at ELSE 0 END, cm.created_at, hermet.now_ms()
+           cm.joined_at, CASE WHEN s.closed_at > coalesce(m.sent_at, 0) THEN s.closed_at ELSE 0 END, cm.created_at, hermet.now_ms(),
+           CASE WHEN EXISTS (SELECT FROM hermet_large_inbox b WHERE b.user_id = cm.user_id) THEN greatest(m.sent_at, cm.joined_at, 0) / 3600000 + 1 ELSE 0 END
       FROM new_rows cm
       JOIN channel c ON c.id = cm.channel_id AND c.channel_status = 'active'
       LEFT JOIN message m ON m.channel_id = c.id AND m.id = c.last_message_id

@@ -59,6 +59,10 @@ const std::vector<Operation> table_operations = {
              return populate(s); // once in a while is enough
          s.exec("TRUNCATE " + s.rng.pick(tables));
      }},
+    {"order inboxes", 2, false,
+     [](Session &s) {
+         s.run("SELECT hermet.order_inboxes(current_schema(), {})", s.rng.between(3, 12));
+     }},
 };
 
 std::vector<Operation> all_operations()
