@@ -3,6 +3,7 @@
 #include "read/definition.h"
 
 extern "C" {
+#include "access/table.h"
 #include "catalog/pg_class.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -70,6 +71,15 @@ void free_retired(XactEvent event, void *)
     retired = NIL;
 }
 
+[[noreturn]] void refuse_missing(const char *schema_name, const char *name)
+{
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+            errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name, name),
+            errhint("Bring the table back; hermet.upgrade() makes those of the read side anew, "
+                    "hermet.detach() stops the maintenance."));
+    pg_unreachable();
+}
+
 void look_up(Oid schema, Instance *instance)
 {
     char *schema_name = get_namespace_name(schema);
@@ -82,12 +92,7 @@ void look_up(Oid schema, Instance *instance)
         Oid oid = get_relname_relid(names[i], schema);
         HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
         if (!HeapTupleIsValid(tuple))
-            ereport(
-                ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-                errmsg("table \"%s.%s\" of the hermet instance does not exist", schema_name,
-                       names[i]),
-                errhint("Bring the table back; hermet.upgrade() makes those of the read side anew, "
-                        "hermet.detach() stops the maintenance."));
+            refuse_missing(schema_name, names[i]);
         Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
         ReleaseSysCache(tuple);
         if (i > 0 && owner != instance->owner)
@@ -204,6 +209,14 @@ const pg::Path &find_path(Instance &instance, Table table, Relation relation,
 char *expand(const Instance &instance, const char *text, const char *scope)
 {
     return pg::expand(text, instance.schema_sql, scope, definition_fragment);
+}
+
+Relation open_table(const Instance &instance, Table table, LOCKMODE mode)
+{
+    Relation relation = try_table_open(instance.oid(table), mode);
+    if (!relation)
+        refuse_missing(instance.schema_sql, table_name(table));
+    return relation;
 }
 
 void lock_relations(const Instance &instance)

@@ -57,6 +57,9 @@ void register_invalidation();
 pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
 
+/* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
+Relation open_table(const Instance &instance, Table table, LOCKMODE mode);
+
 /*
  * The direct way to a table's rows, by the caller's columns: always the same ones for one table.
  * `relation` is that table, opened and locked as strongly as the walk needs.

@@ -554,7 +554,7 @@ void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
 {
     pg::Vector<int64> &to_count = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
-    Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
+    Relation channel = open_table(instance, Table::channel, RowExclusiveLock);
     const pg::Path &way = path(instance, Table::channel, channel);
     pg::Walk walk;
     if (way.writable) {

@@ -22,7 +22,7 @@ struct Target {
     /* False, and nothing is open, if rows cannot be written directly. */
     bool open(Instance &instance)
     {
-        relation = table_open(instance.oid(table), RowExclusiveLock);
+        relation = open_table(instance, table, RowExclusiveLock);
         path = &hermet::path(instance, table, relation);
         if (path->insertable)
             return true;

@@ -25,7 +25,7 @@ struct Rows {
     {
         if (!Source::can_read(instance, sources))
             return false;
-        relation = table_open(instance.oid(Table::user_conversation_view), RowExclusiveLock);
+        relation = open_table(instance, Table::user_conversation_view, RowExclusiveLock);
         const pg::Path &way = path(instance, Table::user_conversation_view, relation);
         if (!way.writable) {
             table_close(relation, NoLock);

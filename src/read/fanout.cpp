@@ -109,7 +109,7 @@ void FanOut::lock_senders(pg::Vector<int64> &senders)
 
 void FanOut::open_view()
 {
-    view = table_open(instance->oid(Table::user_conversation_view), RowExclusiveLock);
+    view = open_table(*instance, Table::user_conversation_view, RowExclusiveLock);
     direct = path(*instance, Table::user_conversation_view, view).writable;
 }
 
@@ -117,7 +117,7 @@ void FanOut::open_view()
 void FanOut::update_channels(size_t from, size_t to)
 {
     using namespace channel_row;
-    Relation channel = table_open(instance->oid(Table::channel), RowExclusiveLock);
+    Relation channel = open_table(*instance, Table::channel, RowExclusiveLock);
     const pg::Path &way = path(*instance, Table::channel, channel);
     bool writable = way.writable;
     if (writable) {

@@ -64,7 +64,7 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
 void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, Gaps gaps,
                  pg::Vector<ChannelState> &states)
 {
-    Relation channel = table_open(instance.oid(Table::channel), RowExclusiveLock);
+    Relation channel = open_table(instance, Table::channel, RowExclusiveLock);
     const pg::Path &way = path(instance, Table::channel, channel);
     bool direct = way.readable();
     if (direct)

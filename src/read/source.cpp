@@ -12,7 +12,7 @@ bool Source::can_read(Instance &instance, std::initializer_list<Table> tables)
         const pg::Path &known = instance.paths[static_cast<int>(table)];
         if (known.known && known.readable())
             continue;
-        Relation relation = table_open(instance.oid(table), AccessShareLock);
+        Relation relation = open_table(instance, table, AccessShareLock);
         bool readable = path(instance, table, relation).readable();
         table_close(relation, NoLock);
         if (!readable)
@@ -46,7 +46,7 @@ pg::Walk &Source::seek(Cursor &cursor, Table table, std::initializer_list<int64>
 {
     if (!cursor.relation) {
         MemoryContext caller = MemoryContextSwitchTo(memory_);
-        cursor.relation = table_open(instance_->oid(table), AccessShareLock);
+        cursor.relation = open_table(*instance_, table, AccessShareLock);
         cursor.walk.begin(cursor.relation, path(*instance_, table, cursor.relation),
                           static_cast<int>(keys.size()));
         MemoryContextSwitchTo(caller);

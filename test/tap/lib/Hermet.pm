@@ -168,12 +168,12 @@ sub wait_until_blocked {
         "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
 }
 
-# DDL on several tables may deadlock with what runs. As it has more patience than the others, they get
-# PostgreSQL's own error; should it be the one, it is done again.
+# DDL on several tables may deadlock with what runs: then one of them gets PostgreSQL's own error, and this does
+# it again.
 sub retried {
     my ($node, $database, $sql) = @_;
-    for (1 .. 20) {
-        my ($status, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\nSET deadlock_timeout = '1s';\n$sql",
+    for (1 .. 200) {
+        my ($status, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\n$sql",
             on_error_stop => 1);
         return $out if $status == 0;
         die "failed: $sql\n$err" unless $err =~ /ERROR:  (40P01|40001):/;
