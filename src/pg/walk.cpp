@@ -123,6 +123,12 @@ void refuse_changed(TM_Result result)
                        result == TM_Updated ? "update" : "delete"));
 }
 
+/* What a row must not have changed since, where the snapshot must hold. */
+Snapshot crosscheck()
+{
+    return IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
+}
+
 } // namespace
 
 void find_path(Relation relation, const PathColumns &columns, Path &path)
@@ -302,6 +308,16 @@ void Walk::set(int column, Datum value, bool null)
     nulls_[path_->at[column] - 1] = null;
 }
 
+/* Somebody else was quicker: as write() and remove() return it. */
+bool Walk::settle(TM_Result result)
+{
+    if (result != TM_Updated && result != TM_Deleted)
+        elog(ERROR, "unexpected state of a row of table \"%s\": %d",
+             RelationGetRelationName(relation_), result);
+    refuse_changed(result);
+    return result == TM_Deleted || !lock();
+}
+
 bool Walk::write()
 {
     Assert(path_->writable && new_slot_ && values_ == new_slot_->tts_values);
@@ -315,53 +331,31 @@ bool Walk::write()
     TM_FailureData failure;
     LockTupleMode lock_mode;
     bool update_indexes;
-    Snapshot crosscheck = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
-    TM_Result result = table_tuple_update(relation_, &slot_->tts_tid, new_slot_,
-                                          GetCurrentCommandId(true), GetActiveSnapshot(),
-                                          crosscheck, true, &failure, &lock_mode, &update_indexes);
-    switch (result) {
-        case TM_Ok:
-            if (update_indexes) {
-                begin_executor();
-                if (result_->ri_NumIndices == 0) {
-                    MemoryContext caller = MemoryContextSwitchTo(memory_);
-                    ExecOpenIndices(result_, false);
-                    MemoryContextSwitchTo(caller);
-                }
-                ExecInsertIndexTuples(result_, new_slot_, estate_, true, false, nullptr, NIL);
-            }
-            if (estate_)
-                ResetPerTupleExprContext(estate_);
-            return true;
-        case TM_Updated:
-        case TM_Deleted:
-            refuse_changed(result);
-            return result == TM_Deleted || !lock();
-        default:
-            elog(ERROR, "unexpected state of a row of table \"%s\": %d",
-                 RelationGetRelationName(relation_), result);
+    TM_Result result = table_tuple_update(
+        relation_, &slot_->tts_tid, new_slot_, GetCurrentCommandId(true), GetActiveSnapshot(),
+        crosscheck(), true, &failure, &lock_mode, &update_indexes);
+    if (result != TM_Ok)
+        return settle(result);
+    if (update_indexes) {
+        begin_executor();
+        if (result_->ri_NumIndices == 0) {
+            MemoryContext caller = MemoryContextSwitchTo(memory_);
+            ExecOpenIndices(result_, false);
+            MemoryContextSwitchTo(caller);
+        }
+        ExecInsertIndexTuples(result_, new_slot_, estate_, true, false, nullptr, NIL);
     }
+    if (estate_)
+        ResetPerTupleExprContext(estate_);
     return true;
 }
 
 bool Walk::remove()
 {
     TM_FailureData failure;
-    Snapshot crosscheck = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
     TM_Result result = table_tuple_delete(relation_, &slot_->tts_tid, GetCurrentCommandId(true),
-                                          GetActiveSnapshot(), crosscheck, true, &failure, false);
-    switch (result) {
-        case TM_Ok:
-            return true;
-        case TM_Updated:
-        case TM_Deleted:
-            refuse_changed(result);
-            return result == TM_Deleted || !lock();
-        default:
-            elog(ERROR, "unexpected state of a row of table \"%s\": %d",
-                 RelationGetRelationName(relation_), result);
-    }
-    return true;
+                                          GetActiveSnapshot(), crosscheck(), true, &failure, false);
+    return result == TM_Ok || settle(result);
 }
 
 void Walk::end()

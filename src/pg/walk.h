@@ -93,6 +93,7 @@ class Walk {
 
   private:
     void load();
+    bool settle(TM_Result result);
     void begin_writing();
     void begin_executor();
 

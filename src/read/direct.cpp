@@ -86,6 +86,13 @@ struct Refresh {
         caller = MemoryContextSwitchTo(memory);
     }
 
+    /* The row of the view that was looked for last becomes what was derived, or goes. */
+    void write_row(bool exists, const Datum *values, const bool *nulls, Changes &changes)
+    {
+        count(changes, exists ? view.store.put(values, nulls) : view.store.erase());
+        MemoryContextReset(memory);
+    }
+
     /* After all rows of the view: that is the order of locks. */
     void write_reverse_rows(Changes &changes)
     {
@@ -135,8 +142,7 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
         bool has_peer = exists && !row.nulls[view_row::peer];
         int64 peer = has_peer ? DatumGetInt64(row.values[view_row::peer]) : 0;
 
-        pg::Store &store = refresh.view.store;
-        const pg::Walk *stored = store.find({channel, user});
+        const pg::Walk *stored = refresh.view.store.find({channel, user});
         if (stored && !stored->is_null(view_row::peer) &&
             !(has_peer && stored->int8(view_row::peer) == peer))
             refresh.reverse_rows.push_back(
@@ -144,8 +150,7 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
         if (has_peer)
             refresh.reverse_rows.push_back(
                 {{peer, user, channel}, true, DatumGetInt64(row.values[view_row::created_at])});
-        count(view, exists ? store.put(row.values, row.nulls) : store.erase());
-        MemoryContextReset(refresh.memory);
+        refresh.write_row(exists, row.values, row.nulls, view);
     }
     refresh.write_reverse_rows(reverse);
     refresh.end();
@@ -173,10 +178,8 @@ size_t refresh_contacts_directly(Instance &instance, const ContactKeys &keys, Ch
             {{contact, user, 0},
              live,
              live ? DatumGetInt64(row.values[contact_row::created_at]) : 0});
-        pg::Store &store = refresh.view.store;
-        store.find({user, contact});
-        count(view, exists ? store.put(row.values, row.nulls) : store.erase());
-        MemoryContextReset(refresh.memory);
+        refresh.view.store.find({user, contact});
+        refresh.write_row(exists, row.values, row.nulls, view);
     }
     refresh.write_reverse_rows(reverse);
     refresh.end();

@@ -311,4 +311,19 @@ inline void ensure_instance(pqxx::connection &c, const std::string &target)
     t.commit();
 }
 
+// Gives every table an empty child: then hermet reads and writes none of them directly, and its
+// statements do all the work.
+inline void forbid_direct_way(pqxx::connection &c, const std::string &target)
+{
+    pqxx::work t(c);
+    t.exec("CREATE SCHEMA " + t.quote_name(target + "_children"));
+    for (const auto &row : t.exec("SELECT format('CREATE TABLE %I.%I () INHERITS (%s)', " +
+                                  t.quote(target + "_children") +
+                                  ", relname, oid::regclass) FROM pg_class WHERE relkind = 'r'"
+                                  " AND relnamespace = " +
+                                  t.quote(target) + "::regnamespace"))
+        t.exec(row[0].as<std::string>());
+    t.commit();
+}
+
 } // namespace client

@@ -17,6 +17,7 @@ const char *const usage =
     "  --seed N           (random, printed)\n"
     "  --last N           statements shown at a difference (30)\n"
     "  --target NAME      the instance's schema (im); made when it is missing\n"
+    "  --statements       the instance is new, and all is done by statements, nothing directly\n"
     "  --conninfo STRING  how to connect (the PG* variables)\n"
     "All rows of the write-side tables are removed first.\n";
 
@@ -50,6 +51,8 @@ class Run {
     {
         const std::string target = options.text("target", "im");
         ensure_instance(connection_, target);
+        if (options.has("statements"))
+            forbid_direct_way(connection_, target);
         exec("SET search_path = " + connection_.quote_name(target));
         exec("SET client_min_messages = error");
         exec("TRUNCATE biz_user, channel, channel_member, message, channel_read_record, friendship,"

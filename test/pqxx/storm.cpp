@@ -33,6 +33,7 @@ const char *const usage =
     "  --ring N           statements that each session remembers for a failure (60)\n"
     "  --dump FILE        where they are written (standard error)\n"
     "  --target NAME      the instance's schema (im); made when it is missing\n"
+    "  --statements       the instance is new, and all is done by statements, nothing directly\n"
     "  --conninfo STRING  how to connect (the PG* variables)\n"
     "All rows of the write-side tables are removed first.\n";
 
@@ -389,6 +390,8 @@ int storm_for(const Options &options)
 
     pqxx::connection control(conninfo);
     ensure_instance(control, target);
+    if (options.has("statements"))
+        forbid_direct_way(control, target);
     field.free_slots = pqxx::nontransaction(control)
                            .exec1("SELECT current_setting('max_prepared_transactions')")[0]
                            .as<int64_t>();
