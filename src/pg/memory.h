@@ -75,6 +75,22 @@ template <class T> void make_unique(Vector<T> &items)
     items.erase(std::unique(items.begin(), items.end()), items.end());
 }
 
+/* The same of pairs that are two parallel columns: by the first, then the second. */
+inline void make_unique(Vector<int64> &first, Vector<int64> &second)
+{
+    Vector<std::pair<int64, int64>> &pairs = make<Vector<std::pair<int64, int64>>>();
+    pairs.reserve(first.size());
+    for (size_t i = 0; i < first.size(); i++)
+        pairs.push_back({first[i], second[i]});
+    make_unique(pairs);
+    first.clear();
+    second.clear();
+    for (const std::pair<int64, int64> &pair : pairs) {
+        first.push_back(pair.first);
+        second.push_back(pair.second);
+    }
+}
+
 /*
  * Values added up by a bigint key. Memory for twice the distinct keys, however many are added.
  * begin(), end() and find() are valid after finish().

@@ -8,53 +8,27 @@ extern "C" {
 
 namespace hermet::pg {
 
-namespace {
-
-AttrNumber find_column(Relation relation, const Column &column)
-{
-    int number = SPI_fnumber(RelationGetDescr(relation), column.name);
-    if (number <= 0)
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-                errmsg("column \"%s\" of table \"%s\" is missing", column.name,
-                       RelationGetRelationName(relation)),
-                errhint("hermet.upgrade() adds what an instance lacks."));
-    return static_cast<AttrNumber>(number);
-}
-
-Oid type_of(Relation relation, AttrNumber number)
-{
-    return TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid;
-}
-
-bool fits(Oid type, const Column &column)
-{
-    return column.type == ANYENUMOID ? type_is_enum(type)
-                                     : !OidIsValid(column.type) || type == column.type;
-}
-
-} // namespace
-
-bool find_columns_of_any_type(Relation relation, const Column *columns, int n, AttrNumber *numbers)
-{
-    bool all_fit = true;
-    for (int i = 0; i < n; i++) {
-        numbers[i] = find_column(relation, columns[i]);
-        all_fit &= fits(type_of(relation, numbers[i]), columns[i]);
-    }
-    return all_fit;
-}
-
 void find_columns(Relation relation, const Column *columns, int n, AttrNumber *numbers)
 {
+    TupleDesc descriptor = RelationGetDescr(relation);
     for (int i = 0; i < n; i++) {
-        numbers[i] = find_column(relation, columns[i]);
-        Oid type = type_of(relation, numbers[i]);
-        if (!fits(type, columns[i]))
+        int number = SPI_fnumber(descriptor, columns[i].name);
+        if (number <= 0)
+            ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("column \"%s\" of table \"%s\" is missing", columns[i].name,
+                           RelationGetRelationName(relation)),
+                    errhint("hermet.upgrade() adds what an instance lacks."));
+        Oid type = TupleDescAttr(descriptor, number - 1)->atttypid;
+        bool fits = columns[i].type == ANYENUMOID
+                        ? type_is_enum(type)
+                        : !OidIsValid(columns[i].type) || type == columns[i].type;
+        if (!fits)
             ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
                     errmsg("column \"%s\" of table \"%s\" has type %s, expected %s",
                            columns[i].name, RelationGetRelationName(relation), format_type_be(type),
                            format_type_be(columns[i].type)),
                     errhint("Give the column the type that it had."));
+        numbers[i] = static_cast<AttrNumber>(number);
     }
 }
 

@@ -19,9 +19,6 @@ struct Column {
  */
 void find_columns(Relation relation, const Column *columns, int n, AttrNumber *numbers);
 
-/* The same whatever their types are; whether these are as they must be. */
-bool find_columns_of_any_type(Relation relation, const Column *columns, int n, AttrNumber *numbers);
-
 /* A cursor over a transition table; an absent table is an empty one. */
 class Rows {
   public:

@@ -138,11 +138,11 @@ void find_path(Relation relation, const PathColumns &columns, Path &path)
     Path found = {};
 
     Assert(columns.count <= Path::max_columns);
-    bool fits = find_columns_of_any_type(relation, columns.columns, columns.count, found.at);
+    find_columns(relation, columns.columns, columns.count, found.at);
     found.known = true;
     found.keys = columns.keys;
     found.columns = columns.count;
-    if (fits && form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
+    if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
         !form->relhassubclass && !form->relispartition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
     found.checks = checks_columns(constraints, columns, found.at);

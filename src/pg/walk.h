@@ -44,10 +44,7 @@ struct Path {
     bool readable() const { return OidIsValid(index); }
 };
 
-/*
- * Looks up the path; 42703 where a column is missing. A column of another type than the contract's
- * leaves statements only, which cast.
- */
+/* Looks up the path; 42703 or 42804 where a column is not as the contract has it. */
 void find_path(Relation relation, const PathColumns &columns, Path &path);
 
 /*

@@ -61,8 +61,7 @@ SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT 
     R"(k JOIN {s}.friendship f ON f.user_id = k.user_id AND f.friend_id = k.contact_id)",
     true};
 
-} // namespace
-
+/* The keys of all friendships towards users, live ones. */
 ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users)
 {
     ContactKeys &keys = pg::make<ContactKeys>();
@@ -85,8 +84,6 @@ ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users
     return keys;
 }
 
-namespace {
-
 void refresh_by_statement(Instance &instance, const ContactKeys &keys, size_t at, Changes &view,
                           Changes &reverse)
 {
@@ -101,25 +98,19 @@ void refresh_by_statement(Instance &instance, const ContactKeys &keys, size_t at
     }
 }
 
-/* By contact, then user: how rows are locked. */
-ContactKeys &sorted(const ContactKeys &keys)
-{
-    pg::Vector<std::pair<int64, int64>> &pairs = pg::make<pg::Vector<std::pair<int64, int64>>>();
-    pairs.reserve(keys.users.size());
-    for (size_t i = 0; i < keys.users.size(); i++)
-        pairs.push_back({keys.contacts[i], keys.users[i]});
-    pg::make_unique(pairs);
-    ContactKeys &result = pg::make<ContactKeys>();
-    for (const std::pair<int64, int64> &pair : pairs)
-        result.add(pair.second, pair.first);
-    return result;
-}
-
 } // namespace
+
+void refresh_contacts_of(Instance &instance, const pg::Vector<int64> &users)
+{
+    Changes view, reverse;
+    const ContactKeys &keys = keys_of_contacts(instance, users);
+    refresh_contacts(instance, refresh_friends_directly(instance, keys), view, reverse);
+}
 
 void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view, Changes &reverse)
 {
-    const ContactKeys &in_order = sorted(keys);
+    ContactKeys &in_order = pg::make<ContactKeys>(keys);
+    pg::make_unique(in_order.contacts, in_order.users); /* the order of row locks */
     size_t done = refresh_contacts_directly(instance, in_order, view, reverse);
     refresh_by_statement(instance, in_order, done, view, reverse);
 }

@@ -21,8 +21,11 @@ struct ContactKeys {
     bool empty() const { return users.empty(); }
 };
 
-/* The keys of all friendships towards users, live ones. Needs the users' profiles locked. */
-ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users);
+/*
+ * All that contact rows show of users, and whether there are such rows. Needs their profiles locked
+ * exclusively.
+ */
+void refresh_contacts_of(Instance &instance, const pg::Vector<int64> &users);
 
 /*
  * Derives contact rows and writes what differs. Needs the friends' profiles locked, and the owners

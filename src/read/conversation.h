@@ -1,7 +1,7 @@
 /*
- * The inbox, user_conversation_view, with its reverse index: refresh, and the delta paths that
- * change one column group. Each says which keys its caller holds (see protocol.h); rows that it
- * locks, it locks in order of (channel_id, user_id).
+ * The inbox, user_conversation_view, with its reverse index: whole rows. Each function says which
+ * keys its caller holds (see protocol.h); rows that it locks, it locks in order of (channel_id,
+ * user_id).
  */
 #pragma once
 
@@ -40,6 +40,12 @@ struct ConversationKeys {
     bool empty() const { return users.empty(); }
 };
 
+/* Appends the first two columns of rows. */
+void read_keys(const pg::Result &rows, ConversationKeys &keys);
+
+/* By channel, then user, once each: how rows are locked. */
+ConversationKeys &sorted(const ConversationKeys &keys);
+
 /* The keys of all members of channels, and of all rows that are stored for them. */
 ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &channels);
 
@@ -74,42 +80,7 @@ void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Cha
 void recompute_channels(Instance &instance, const pg::Vector<int64> &channels, CommandId since,
                         const char *detail, const pg::Vector<int64> *unfinished = nullptr);
 
-/* Cursor and counters, or settings, of some rows. Needs the channels shared. */
-void refresh_cursors(Instance &instance, const ConversationKeys &keys, CommandId since);
-void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandId since);
-
-/* Counters of rows that a delta must not touch: always writes. Needs the channels locked. */
-void recount(Instance &instance, const ConversationKeys &keys);
-
-/*
- * Name, picture and version of groups; the last sender's name in groups. Need the channels locked,
- * and for the latter the senders' profiles.
- */
-void refresh_groups(Instance &instance, const pg::Vector<int64> &channels, CommandId since);
-void refresh_sender_names(Instance &instance, const pg::Vector<int64> &channels, CommandId since);
-
-/* Remark names and stars of users towards friends. Needs the owners locked. */
-void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
-                     const pg::Vector<int64> &friends);
-
-/*
- * All that conversation rows show of users; of last senders only if somebody was `renamed`. Needs
- * their profiles locked.
- */
-void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool renamed);
-
 /* Whether a command of this transaction, `since` or a later one, wrote a version of a row. */
 bool written_since(TransactionId by, CommandId in, CommandId since);
-
-/* The columns of channel that hermet owns. Needs the channels locked. */
-int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels);
-
-/*
- * Adds to channel_member_count what a statement, which ran as the command `since`, changed. Counts
- * anew where the row may have been counted in this statement already. Needs the channels locked,
- * in these states.
- */
-void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
-                 const pg::Totals<int64> &more, CommandId since);
 
 } // namespace hermet

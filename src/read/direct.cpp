@@ -186,6 +186,53 @@ size_t refresh_contacts_directly(Instance &instance, const ContactKeys &keys, Ch
     return done;
 }
 
+ContactKeys &refresh_friends_directly(Instance &instance, const ContactKeys &keys)
+{
+    namespace c = contact_row;
+    ContactKeys &left = pg::make<ContactKeys>();
+    Target &book = pg::make<Target>();
+    book.table = Table::user_contact_view;
+    if (!Source::can_read(instance, {Table::biz_user}) || !book.open(instance)) {
+        left = keys;
+        return left;
+    }
+    Source &source = pg::make<Source>();
+    Deriver &deriver = pg::make<Deriver>();
+    source.begin(instance);
+    deriver.begin(source, InvalidOid, 0);
+    Datum now = Int64GetDatum(pg::now_ms());
+    pg::Walk walk;
+    walk.begin(book.relation, *book.path, 2);
+    for (size_t i = 0; i < keys.users.size(); i++) {
+        const Profile &profile = deriver.profile(keys.contacts[i]);
+        walk.seek({keys.users[i], keys.contacts[i]});
+        if (profile.deleted || source.unclear() || !walk.next()) {
+            left.add(keys.users[i], keys.contacts[i]);
+            continue;
+        }
+        const std::pair<int, Datum> columns[] = {{c::nickname, profile.nickname},
+                                                 {c::avatar, profile.avatar},
+                                                 {c::version, Int32GetDatum(profile.version)},
+                                                 {c::mobile, profile.mobile},
+                                                 {c::updated_at, now}};
+        auto differs = [&] {
+            return std::any_of(columns, columns + lengthof(columns) - 1, [&](const auto &column) {
+                return !walk.same(column.first, column.second, false);
+            });
+        };
+        do {
+            if (!differs())
+                break;
+            for (const auto &column : columns)
+                walk.set(column.first, column.second);
+        } while (!walk.write());
+    }
+    walk.end();
+    source.end();
+    table_close(book.relation, NoLock);
+    return left;
+}
+
 bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
                           pg::Vector<int64> &owners, pg::Vector<int64> &profiles)
 {

@@ -40,6 +40,12 @@ bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &
 bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
                                const pg::Vector<int64> &spoken);
 
+/*
+ * What contact rows show of the friends of the keys, which are sorted by friend. What is left: keys
+ * whose rows are missing or have to go, or all of them.
+ */
+ContactKeys &refresh_friends_directly(Instance &instance, const ContactKeys &keys);
+
 /* The guards of lock_guards(), appended; false: nothing was done. */
 bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
                           pg::Vector<int64> &owners, pg::Vector<int64> &profiles);

@@ -1,5 +1,6 @@
 #include "read/fanout.h"
 
+#include "read/columns.h"
 #include "read/derive.h"
 #include "read/incident.h"
 #include "read/last_message.h"

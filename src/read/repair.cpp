@@ -4,6 +4,7 @@
 #include "pg/subtransaction.h"
 #include "read/contact.h"
 #include "read/incident.h"
+#include "read/owned.h"
 
 namespace hermet {
 

@@ -3,6 +3,7 @@
  * to the conversations where he spoke last, and to the address books he is in.
  */
 #include "pg/function.h"
+#include "read/columns.h"
 #include "read/contact.h"
 #include "write/firing.h"
 #include "write/truncate.h"
@@ -50,10 +51,9 @@ bool collect(Firing &firing, Users &users)
 void apply(Firing &firing, Users &users)
 {
     Instance &instance = *firing.instance;
-    Changes view, reverse;
     lock_profiles(instance, users.ids, true);
     refresh_profiles(instance, users.ids, users.renamed);
-    refresh_contacts(instance, keys_of_contacts(instance, users.ids), view, reverse);
+    refresh_contacts_of(instance, users.ids);
 }
 
 const Maintenance<Users> maintenance = {Table::biz_user, collect, apply, refresh_after_truncate};

@@ -3,7 +3,8 @@
  * its columns are hermet's own.
  */
 #include "pg/function.h"
-#include "read/conversation.h"
+#include "read/columns.h"
+#include "read/owned.h"
 #include "write/firing.h"
 #include "write/single.h"
 #include "write/truncate.h"

@@ -3,7 +3,8 @@
  */
 #include "pg/clock.h"
 #include "pg/function.h"
-#include "read/conversation.h"
+#include "read/columns.h"
+#include "read/owned.h"
 #include "read/source.h"
 #include "write/firing.h"
 #include "write/single.h"

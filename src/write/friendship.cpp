@@ -2,6 +2,7 @@
  * friendship: contacts, and what a user calls the peers of his single conversations.
  */
 #include "pg/function.h"
+#include "read/columns.h"
 #include "read/contact.h"
 #include "write/firing.h"
 #include "write/truncate.h"

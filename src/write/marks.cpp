@@ -3,7 +3,7 @@
  * group is derived anew, under the channel's key, shared.
  */
 #include "pg/function.h"
-#include "read/conversation.h"
+#include "read/columns.h"
 #include "write/firing.h"
 #include "write/truncate.h"
 
