@@ -103,4 +103,3 @@ SELECT testing.plant('UPDATE direct.message SET sent_at = NULL WHERE id = 109');
 UPDATE channel_read_record SET last_read_message_id = 5 WHERE user_id = 1 AND channel_id = 1;
 INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (999, 1, 109, 5);
 SELECT unread_count FROM user_conversation_view WHERE user_id = 1 AND channel_id = 109;
-:clean
