@@ -94,6 +94,19 @@ BEGIN
 END
 $$;
 SELECT * FROM each_table(30, 'CREATE TABLE child () INHERITS (%I)', 'DROP TABLE child');
+-- Data that should not be: several members in a single channel. Who has not left is the peer, then the lowest id.
+SELECT testing.plant('INSERT INTO direct.channel (id, channel_type, channel_member_count) VALUES (70, ''single'', 3)');
+SELECT testing.plant('INSERT INTO direct.channel_member (id, channel_id, user_id, joined_at, left_at) VALUES (700, 70, 1, 0, 0), (701, 70, 2, 0, 9), (702, 70, 3, 0, 0), (703, 70, 4, 0, 0)');
+UPDATE channel SET channel_status = 'archived' WHERE id = 70;
+UPDATE channel SET channel_status = 'active' WHERE id = 70;
+SELECT user_id, peer_user_id FROM user_conversation_view WHERE channel_id = 70 ORDER BY 1;
+SELECT owner_user_id, peer_user_id FROM conversation_reverse_index WHERE channel_id = 70 ORDER BY 1;
+-- A conversation that comes back shows no remark of a friendship that has ended.
+UPDATE friendship SET remark_name = 'dear', is_starred = true, deleted_at = 7 WHERE user_id = 1 AND friend_id = 3;
+UPDATE channel SET channel_status = 'archived' WHERE id = 70;
+UPDATE channel SET channel_status = 'active' WHERE id = 70;
+SELECT remark_name, is_starred, conversation_name FROM user_conversation_view WHERE channel_id = 70 AND user_id = 1;
+:clean
 -- A NULL where there should be none: the definition says what follows.
 ALTER TABLE message ALTER sent_at DROP NOT NULL;
 ALTER TABLE conversation_setting ALTER is_muted DROP NOT NULL;
