@@ -54,8 +54,8 @@ struct Refresh {
     Target view;
     Target reverse;
     int64 now = pg::now_ms();
-    Source source;
-    Deriver deriver;
+    Source source{};
+    Deriver deriver{};
     pg::Vector<ReverseRow> reverse_rows;
     MemoryContext memory; /* of the current row */
     MemoryContext caller;

@@ -37,7 +37,8 @@ try {
         "UPDATE im.user_conversation_view SET last_message_id = $3, last_message_type = 'text', "
         "last_message_content = $4, last_message_sender_id = $5, last_message_sender_name = $6, "
         "last_message_time = $7, "
-        "list_hour = CASE WHEN list_hour <> 0 THEN $7::bigint / 3600000 + 1 ELSE 0 END, unread_count = unread_count + ($2 <> $5)::int, closed_at = 0, "
+        "list_hour = CASE WHEN list_hour <> 0 THEN $7::bigint / 3600000 + 1 ELSE 0 END, "
+        "unread_count = unread_count + ($2 <> $5)::int, closed_at = 0, "
         "updated_at = $7 WHERE channel_id = $1 AND user_id = $2");
 
     using Clock = std::chrono::steady_clock;
