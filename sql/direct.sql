@@ -78,22 +78,6 @@ SELECT code, message FROM testing.error('SELECT direct.work(9)');
 ALTER TABLE biz_user ALTER avatar TYPE varchar(256);
 SELECT work(9);
 :clean
--- A child, and no unique key, on one table at a time.
-CREATE FUNCTION each_table(first bigint, before text, after text) RETURNS TABLE (drifted text) LANGUAGE plpgsql AS $$
-DECLARE
-    t text;
-BEGIN
-    FOREACH t IN ARRAY '{biz_user,channel,channel_member,channel_read_record,friendship,message,conversation_setting,user_conversation_view,user_contact_view,conversation_reverse_index,contact_reverse_index,hermet_large_inbox}'::text[] LOOP
-        EXECUTE format(before, t);
-        INSERT INTO biz_user (id, nickname) VALUES (first, 'user');
-        PERFORM work(first);
-        RETURN QUERY SELECT t FROM testing.clean('direct');
-        EXECUTE format(after, t);
-        first := first + 1;
-    END LOOP;
-END
-$$;
-SELECT * FROM each_table(30, 'CREATE TABLE child () INHERITS (%I)', 'DROP TABLE child');
 -- Data that should not be: several members in a single channel. Who has not left is the peer, then the lowest id.
 SELECT testing.plant('INSERT INTO direct.channel (id, channel_type, channel_member_count) VALUES (70, ''single'', 3)');
 SELECT testing.plant('INSERT INTO direct.channel_member (id, channel_id, user_id, joined_at, left_at) VALUES (700, 70, 1, 0, 0), (701, 70, 2, 0, 9), (702, 70, 3, 0, 0), (703, 70, 4, 0, 0)');
@@ -116,3 +100,22 @@ SELECT testing.plant('UPDATE direct.message SET sent_at = NULL WHERE id = 109');
 UPDATE channel_read_record SET last_read_message_id = 5 WHERE user_id = 1 AND channel_id = 1;
 INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (999, 1, 109, 5);
 SELECT unread_count FROM user_conversation_view WHERE user_id = 1 AND channel_id = 109;
+SELECT testing.plant('UPDATE direct.message SET sent_at = 9 WHERE id = 109');
+SELECT table_name FROM hermet.repair('direct') WHERE updated > 0 ORDER BY 1;
+:clean
+-- A child, on one table at a time. (The mark that it leaves on its parent stays until the next ANALYZE.)
+CREATE FUNCTION each_table(first bigint, before text, after text) RETURNS TABLE (drifted text) LANGUAGE plpgsql AS $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY '{biz_user,channel,channel_member,channel_read_record,friendship,message,conversation_setting,user_conversation_view,user_contact_view,conversation_reverse_index,contact_reverse_index,hermet_large_inbox}'::text[] LOOP
+        EXECUTE format(before, t);
+        INSERT INTO biz_user (id, nickname) VALUES (first, 'user');
+        PERFORM work(first);
+        RETURN QUERY SELECT t FROM testing.clean('direct');
+        EXECUTE format(after, t);
+        first := first + 1;
+    END LOOP;
+END
+$$;
+SELECT * FROM each_table(30, 'CREATE TABLE child () INHERITS (%I)', 'DROP TABLE child');
