@@ -2,6 +2,12 @@
 
 namespace hermet {
 
+bool is_system(Datum type)
+{
+    const struct varlena *text = PG_DETOAST_DATUM_PACKED(type);
+    return VARSIZE_ANY_EXHDR(text) == 6 && memcmp(VARDATA_ANY(text), "system", 6) == 0;
+}
+
 void DeltaSum::start(const MessageDelta *first, const MessageDelta *end, const int64 *mentioned)
 {
     first_ = first;

@@ -7,6 +7,9 @@
 
 namespace hermet {
 
+/* Whether a message of this type never counts as unread. */
+bool is_system(Datum type);
+
 /*
  * A version of a message that a statement added (sign 1) or took away (sign -1). A statement may
  * have a million of them: 48 bytes each.

@@ -1,6 +1,7 @@
 #include "read/derive.h"
 
 #include "pg/enum.h"
+#include "read/delta.h"
 
 extern "C" {
 #include "utils/datum.h"
@@ -9,12 +10,6 @@ extern "C" {
 namespace hermet {
 
 namespace {
-
-bool is_system(Datum type)
-{
-    const struct varlena *text = PG_DETOAST_DATUM_PACKED(type);
-    return VARSIZE_ANY_EXHDR(text) == 6 && memcmp(VARDATA_ANY(text), "system", 6) == 0;
-}
 
 bool mentions(Datum array_value, int64 user)
 {

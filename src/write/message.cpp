@@ -42,12 +42,6 @@ struct Messages {
     pg::Totals<int64> sizes; /* then: how many bytes of deltas each channel has */
 };
 
-bool is_system(Datum type)
-{
-    const struct varlena *text = PG_DETOAST_DATUM_PACKED(type);
-    return VARSIZE_ANY_EXHDR(text) == 6 && memcmp(VARDATA_ANY(text), "system", 6) == 0;
-}
-
 /* Appends the users mentioned, sorted and once each; elements that are NULL mention nobody. */
 int32 read_mentions(Datum array_value, pg::Vector<int64> &users)
 {
