@@ -131,6 +131,6 @@ HERMET_FUNCTION(definition)
                         "conversation_reverse_index, contact_reverse_index, and of channel the "
                         "columns that hermet owns."));
     Instance &instance = find_own_instance(PG_ARGISNULL(1) ? nullptr : PG_GETARG_NAME(1));
-    const char *text = definition_fragment(derived->fragment, strlen(derived->fragment));
+    const char *text = fragments_of(instance)(derived->fragment, strlen(derived->fragment));
     PG_RETURN_TEXT_P(cstring_to_text(expand(instance, text, whole_scope(*derived)) + 1));
 }

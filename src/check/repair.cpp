@@ -100,6 +100,13 @@ HERMET_FUNCTION(repair)
 HERMET_FUNCTION(order_inboxes)
 {
     Instance &instance = find_own_instance(PG_ARGISNULL(0) ? nullptr : PG_GETARG_NAME(0));
+    if (!instance.has_list_hour)
+        ereport(
+            ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+            errmsg("the instance in schema %s cannot keep inboxes in order", instance.schema_sql),
+            errdetail(
+                "It was made by an earlier version, or its table hermet_large_inbox was dropped."),
+            errhint("Call hermet.upgrade()."));
     int64 added = 0;
     pg::Session session;
     session.begin(instance.owner);

@@ -80,6 +80,12 @@ void free_retired(XactEvent event, void *)
     pg_unreachable();
 }
 
+/* Instances of earlier versions do without. */
+bool is_optional(int table)
+{
+    return table == static_cast<int>(Table::large_inbox);
+}
+
 void look_up(Oid schema, Instance *instance)
 {
     char *schema_name = get_namespace_name(schema);
@@ -90,6 +96,8 @@ void look_up(Oid schema, Instance *instance)
     instance->schema_sql = pstrdup(quote_identifier(schema_name));
     for (int i = 0; i < table_count; i++) {
         Oid oid = get_relname_relid(names[i], schema);
+        if (!OidIsValid(oid) && is_optional(i))
+            continue;
         HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
         if (!HeapTupleIsValid(tuple))
             refuse_missing(schema_name, names[i]);
@@ -104,11 +112,15 @@ void look_up(Oid schema, Instance *instance)
         instance->owner = owner;
         instance->tables[i] = oid;
     }
+    instance->has_list_hour =
+        OidIsValid(instance->oid(Table::large_inbox)) &&
+        get_attnum(instance->oid(Table::user_conversation_view), "list_hour") != InvalidAttrNumber;
 }
 
 bool same(const Instance &a, const Instance &b)
 {
-    return a.owner == b.owner && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+    return a.owner == b.owner && a.has_list_hour == b.has_list_hour &&
+           strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0;
 }
 
@@ -190,7 +202,7 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
 {
     Assert(values.size() == statement.types.size());
     /* A copy: while the statement runs, a trigger's own maintenance may add plans. */
-    pg::Plan plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
+    pg::Plan plan = instance.plans.get(statement, instance.schema_sql, fragments_of(instance));
     return pg::execute(plan, values.begin(), sight);
 }
 
@@ -208,7 +220,7 @@ const pg::Path &find_path(Instance &instance, Table table, Relation relation,
 
 char *expand(const Instance &instance, const char *text, const char *scope)
 {
-    return pg::expand(text, instance.schema_sql, scope, definition_fragment);
+    return pg::expand(text, instance.schema_sql, scope, fragments_of(instance));
 }
 
 Relation open_table(const Instance &instance, Table table, LOCKMODE mode)

@@ -33,6 +33,12 @@ struct Instance {
     Oid owner;        /* of all its tables */
     char *schema_sql; /* the schema's name, quoted where it must be */
     Oid tables[table_count];
+    /*
+     * Whether large inboxes can be kept in order: user_conversation_view has list_hour, and there
+     * is hermet_large_inbox. An instance that 0.1.0 made has neither until hermet.upgrade(); it is
+     * maintained without them.
+     */
+    bool has_list_hour;
     pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
     bool valid;

@@ -70,9 +70,9 @@ void append_columns(StringInfo out, const char *const *columns, int n, const cha
 }
 
 /* FROM derived rows d FULL JOIN stored rows v, with "wrong" and "problem" to select. */
-void append_compared(StringInfo out, const Derived &derived)
+void append_compared(StringInfo out, const Instance &instance, const Derived &derived)
 {
-    const char *const *columns = derived.columns;
+    const char *const *columns = columns_of(instance, derived);
     appendStringInfoString(out, "(SELECT d, v, ");
     for (int i = 0; columns[i]; i++)
         appendStringInfo(out, "d.%s AS d_%s, v.%s AS v_%s, ", columns[i], columns[i], columns[i],
@@ -125,14 +125,14 @@ struct Arguments {
 int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
                    const Extent &extent)
 {
-    const char *const *columns = derived.columns;
+    const char *const *columns = columns_of(instance, derived);
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfo(&sql, "SELECT '%s'::text, jsonb_build_object(", derived.table);
     for (int i = 0; i < derived.keys; i++)
         appendStringInfo(&sql, "%s'%s', x.k_%s", i > 0 ? ", " : "", columns[i], columns[i]);
     appendStringInfoString(&sql, "), x.problem, y.column_name, y.expected, y.actual FROM ");
-    append_compared(&sql, derived);
+    append_compared(&sql, instance, derived);
     /* One line for a row that is missing or unexpected, else one for each stale column. */
     appendStringInfoString(&sql,
                            " CROSS JOIN LATERAL (VALUES (0, NULL::text, "
@@ -160,7 +160,7 @@ void count_differences(const Instance &instance, const Derived &derived, const E
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT count(*), count(x.problem) FROM ");
-    append_compared(&sql, derived);
+    append_compared(&sql, instance, derived);
     Arguments arguments(extent);
     pg::Result counts = pg::execute_once(expand(instance, sql.data, scope_of(derived)),
                                          arguments.parameters(), pg::Sight::caller);
@@ -176,7 +176,7 @@ pg::Result select_differences(const Instance &instance, const Derived &derived,
     appendStringInfoString(&sql, "SELECT ");
     append_keys(&sql, derived);
     appendStringInfoString(&sql, " FROM ");
-    append_compared(&sql, derived);
+    append_compared(&sql, instance, derived);
     appendStringInfoString(&sql, " WHERE x.problem IS NOT NULL ORDER BY ");
     append_keys(&sql, derived);
     Arguments arguments(extent);

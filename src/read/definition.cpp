@@ -1,6 +1,6 @@
 #include "read/definition.h"
 
-#include "pg/sql.h"
+#include "instance/instance.h"
 
 #include <cstring>
 
@@ -8,7 +8,7 @@ namespace hermet {
 
 namespace {
 
-const char *const conversation_columns[] = {
+constexpr const char *conversation_columns[] = {
     "user_id",
     "channel_id",
     "id",
@@ -41,6 +41,17 @@ const char *const conversation_columns[] = {
     "list_hour",
     nullptr,
 };
+
+/* Of an instance without list_hour: the same but the last one. */
+struct EarlierColumns {
+    const char *names[lengthof(conversation_columns) - 1];
+    constexpr EarlierColumns() : names()
+    {
+        for (size_t i = 0; i + 1 < lengthof(names); i++)
+            names[i] = conversation_columns[i];
+    }
+};
+constexpr EarlierColumns earlier;
 
 const char *const contact_columns[] = {
     "user_id",        "contact_id",       "id",          "contact_nickname",
@@ -77,6 +88,8 @@ const ColumnList column_lists[] = {
     {"setting", setting_columns},
     {"group", group_columns},
 };
+
+const ColumnList earlier_conversation = {"conversation", earlier.names};
 
 struct Part {
     const char *name;
@@ -115,9 +128,7 @@ SELECT cm.id, cm.user_id, cm.channel_id,
        n.unread_count, n.mention_count,
        cm.joined_at AS opened_at,
        CASE WHEN st.closed_at > coalesce(lm.sent_at, 0) THEN st.closed_at ELSE 0 END AS closed_at,
-       cm.created_at,
-       CASE WHEN big.user_id IS NOT NULL
-            THEN greatest(lm.sent_at, cm.joined_at, 0) / 3600000 + 1 ELSE 0 END AS list_hour
+       cm.created_at{list_hour}
   FROM {scope}
   JOIN {s}.channel c ON c.id = cm.channel_id
   {peer}
@@ -125,7 +136,7 @@ SELECT cm.id, cm.user_id, cm.channel_id,
   LEFT JOIN {s}.friendship f ON f.user_id = cm.user_id AND f.friend_id = o.user_id AND f.deleted_at = 0
   LEFT JOIN {s}.channel_read_record r ON r.user_id = cm.user_id AND r.channel_id = cm.channel_id
   LEFT JOIN {s}.conversation_setting st ON st.user_id = cm.user_id AND st.channel_id = cm.channel_id
-  LEFT JOIN {s}.hermet_large_inbox big ON big.user_id = cm.user_id
+  {large_inbox}
   {last_message}
   LEFT JOIN LATERAL (
     SELECT count(*)::int AS unread_count, (count(*) FILTER (WHERE {mentioned}))::int AS mention_count
@@ -133,6 +144,11 @@ SELECT cm.id, cm.user_id, cm.channel_id,
      WHERE m.channel_id = cm.channel_id AND {counted}) n ON true
  WHERE cm.left_at = 0 AND c.channel_status = 'active'
    AND (c.channel_type = 'group' OR o.user_id IS NOT NULL))"},
+
+    {"list_hour", R"(,
+       CASE WHEN big.user_id IS NOT NULL
+            THEN greatest(lm.sent_at, cm.joined_at, 0) / 3600000 + 1 ELSE 0 END AS list_hour)"},
+    {"large_inbox", "LEFT JOIN {s}.hermet_large_inbox big ON big.user_id = cm.user_id"},
 
     /* Rule 1: the other member of a single channel; of several an active one, then the lowest id.
      */
@@ -224,40 +240,65 @@ void append_columns(StringInfo out, const char *const *columns, const char *each
     }
 }
 
-/* "columns X", "d X", "set X", "differs X"; palloc'd, NULL if it is none of them. */
-const char *column_fragment(const char *name, size_t length)
-{
-    for (const ColumnList &list : column_lists) {
-        size_t list_length = strlen(list.name);
-        if (length <= list_length + 1 || name[length - list_length - 1] != ' ' ||
-            strncmp(name + length - list_length, list.name, list_length) != 0)
-            continue;
+/* What is not there in an instance without list_hour. */
+const Part earlier_parts[] = {{"list_hour", ""}, {"large_inbox", ""}};
 
-        size_t verb = length - list_length - 1;
-        auto is = [=](const char *word) {
-            return verb == strlen(word) && strncmp(name, word, verb) == 0;
-        };
-        StringInfoData out;
-        initStringInfo(&out);
-        if (is("columns"))
-            append_columns(&out, list.columns, "%");
-        else if (is("d"))
-            append_columns(&out, list.columns, "d.%");
-        else if (is("set"))
-            append_columns(&out, list.columns, "% = d.%");
-        else if (is("differs")) {
-            /* Byte for byte: what is equal only by collation must still be copied. */
-            appendStringInfoString(&out, "(ROW(");
-            append_columns(&out, list.columns, "v.%");
-            appendStringInfoString(&out, ")::record) *<> (ROW(");
-            append_columns(&out, list.columns, "d.%");
-            appendStringInfoString(&out, ")::record)");
-        }
-        else
-            continue;
-        return out.data;
+/* "columns X", "d X", "set X", "differs X" of a list X; palloc'd, NULL if it is none of them. */
+const char *column_fragment(const ColumnList &list, const char *name, size_t length)
+{
+    size_t list_length = strlen(list.name);
+    if (length <= list_length + 1 || name[length - list_length - 1] != ' ' ||
+        strncmp(name + length - list_length, list.name, list_length) != 0)
+        return nullptr;
+
+    size_t verb = length - list_length - 1;
+    auto is = [=](const char *word) {
+        return verb == strlen(word) && strncmp(name, word, verb) == 0;
+    };
+    StringInfoData out;
+    initStringInfo(&out);
+    if (is("columns"))
+        append_columns(&out, list.columns, "%");
+    else if (is("d"))
+        append_columns(&out, list.columns, "d.%");
+    else if (is("set"))
+        append_columns(&out, list.columns, "% = d.%");
+    else if (is("differs")) {
+        /* Byte for byte: what is equal only by collation must still be copied. */
+        appendStringInfoString(&out, "(ROW(");
+        append_columns(&out, list.columns, "v.%");
+        appendStringInfoString(&out, ")::record) *<> (ROW(");
+        append_columns(&out, list.columns, "d.%");
+        appendStringInfoString(&out, ")::record)");
     }
+    else
+        return nullptr;
+    return out.data;
+}
+
+const char *find_part(const Part *first, const Part *end, const char *name, size_t length)
+{
+    for (const Part *part = first; part != end; part++)
+        if (strlen(part->name) == length && strncmp(part->name, name, length) == 0)
+            return part->text;
     return nullptr;
+}
+
+const char *fragment(const char *name, size_t length)
+{
+    const char *text = find_part(std::begin(parts), std::end(parts), name, length);
+    for (const ColumnList &list : column_lists)
+        if (!text)
+            text = column_fragment(list, name, length);
+    return text;
+}
+
+const char *earlier_fragment(const char *name, size_t length)
+{
+    const char *text = find_part(std::begin(earlier_parts), std::end(earlier_parts), name, length);
+    if (!text)
+        text = column_fragment(earlier_conversation, name, length);
+    return text ? text : fragment(name, length);
 }
 
 } // namespace
@@ -278,12 +319,15 @@ const Derived *find_derived(const char *table)
     return nullptr;
 }
 
-const char *definition_fragment(const char *name, size_t length)
+const char *const *columns_of(const Instance &instance, const Derived &derived)
 {
-    for (const Part &part : parts)
-        if (strlen(part.name) == length && strncmp(part.name, name, length) == 0)
-            return part.text;
-    return column_fragment(name, length);
+    bool earlier_view = !instance.has_list_hour && derived.columns == conversation_columns;
+    return earlier_view ? earlier.names : derived.columns;
+}
+
+pg::Fragment fragments_of(const Instance &instance)
+{
+    return instance.has_list_hour ? fragment : earlier_fragment;
 }
 
 } // namespace hermet

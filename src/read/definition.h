@@ -4,9 +4,11 @@
  */
 #pragma once
 
-#include "pg/server.h"
+#include "pg/sql.h"
 
 namespace hermet {
+
+struct Instance;
 
 /* A table that is derived: its columns, without updated_at; the first `keys` of them are its key.
  */
@@ -23,6 +25,9 @@ extern const Derived derived_tables[derived_count];
 /* NULL if there is no such table. */
 const Derived *find_derived(const char *table);
 
+/* The columns of it that this instance has. */
+const char *const *columns_of(const Instance &instance, const Derived &derived);
+
 /*
  * The parts of SQL that {names} stand for:
  *   conversation, contact, conversation_reverse, contact_reverse, owned: the definitions, reading
@@ -31,6 +36,6 @@ const Derived *find_derived(const char *table);
  *   "columns X", "d X", "set X", "differs X": column lists of a definition or column group X;
  *   last_message, counted, mentioned, ...: parts that definitions, delta paths and explain share.
  */
-const char *definition_fragment(const char *name, size_t length);
+pg::Fragment fragments_of(const Instance &instance);
 
 } // namespace hermet

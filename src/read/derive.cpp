@@ -53,10 +53,10 @@ Unread count_unread(Source &source, int64 user, int64 channel, int64 cursor, int
 
 bool Deriver::can_derive_conversations(Instance &instance)
 {
-    return Source::can_read(instance,
-                            {Table::biz_user, Table::channel, Table::channel_member,
-                             Table::channel_read_record, Table::friendship, Table::message,
-                             Table::conversation_setting, Table::large_inbox});
+    return Source::can_read(instance, {Table::biz_user, Table::channel, Table::channel_member,
+                                       Table::channel_read_record, Table::friendship,
+                                       Table::message, Table::conversation_setting}) &&
+           (!instance.has_list_hour || Source::can_read(instance, {Table::large_inbox}));
 }
 
 bool Deriver::can_derive_contacts(Instance &instance)
@@ -204,7 +204,7 @@ bool Deriver::conversation(int64 user, int64 channel, ConversationRow &row)
     v[view_row::closed_at] =
         Int64GetDatum(st ? closing_time(st->int8(setting_row::closed_at), last_.time) : 0);
 
-    bool large = source_->find(Table::large_inbox, {user});
+    bool large = source_->instance().has_list_hour && source_->find(Table::large_inbox, {user});
     v[list_hour] = Int64GetDatum(large ? hour_of(last_.time, DatumGetInt64(v[opened_at])) : 0);
 
     pg::Walk *r = source_->find(Table::channel_read_record, {user, channel});

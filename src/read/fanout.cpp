@@ -22,7 +22,10 @@ UPDATE {s}.channel c SET last_message_id = k.last_message_id, last_message_at = 
                                             nullptr,
                                             true};
 
-/* The columns of a conversation row that a message reads or changes; none may be NULL. */
+/*
+ * The columns of a conversation row that a message reads or changes; none may be NULL. The last one
+ * is not in every instance.
+ */
 constexpr int touched[] = {
     view_row::last_id,          view_row::last_type, view_row::last_content, view_row::last_sender,
     view_row::last_sender_name, view_row::last_time, view_row::cursor,       view_row::unread,
@@ -202,8 +205,9 @@ bool FanOut::change_row(const LastMessage &message)
     int64 user = walk.int8(view_row::user);
     bool changed = false;
 
+    bool ordered = instance->has_list_hour;
     for (int column : touched) {
-        if (walk.is_null(column)) {
+        if ((column != list_hour || ordered) && walk.is_null(column)) {
             to_recompute.push_back(channel);
             return false;
         }
@@ -239,7 +243,7 @@ bool FanOut::change_row(const LastMessage &message)
         walk.set(last_sender, Int64GetDatum(message.sender));
         walk.set(last_sender_name, message.sender_name);
         walk.set(last_time, Int64GetDatum(message.time));
-        if (walk.int8(list_hour) != 0)
+        if (ordered && walk.int8(list_hour) != 0)
             walk.set(list_hour, Int64GetDatum(hour_of(message.time, walk.int8(opened_at))));
         /* Rule 6: a later message reopens; an earlier one may close again. */
         if (message.time < old_time)

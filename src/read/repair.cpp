@@ -101,7 +101,8 @@ bool fill_all(Instance &instance, Repaired &repaired)
 {
     if (!is_empty(instance) || !lock_everything(instance) || !is_empty(instance))
         return false;
-    fill(instance, fill_large_inboxes);
+    if (instance.has_list_hour)
+        fill(instance, fill_large_inboxes);
     repaired.conversations.inserted = fill(instance, fill_conversations);
     repaired.conversation_reverse.inserted = fill(instance, fill_conversation_reverse);
     repaired.contacts.inserted = fill(instance, fill_contacts);

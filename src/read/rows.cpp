@@ -136,16 +136,17 @@ const pg::PathColumns tables[table_count] = {
     {large_inbox_columns, large_inbox_row::count, 1, nullptr},
 };
 
-} // namespace
+/* Without list_hour, which is the last one: see Instance. */
+const pg::PathColumns earlier_view = {view_columns, view_row::list_hour, 2,
+                                      "user_conversation_view_peer_check"};
 
-const pg::PathColumns &columns_of(Table table)
-{
-    return tables[static_cast<int>(table)];
-}
+} // namespace
 
 const pg::Path &path(Instance &instance, Table table, Relation relation)
 {
-    return find_path(instance, table, relation, columns_of(table));
+    bool earlier = table == Table::user_conversation_view && !instance.has_list_hour;
+    return find_path(instance, table, relation,
+                     earlier ? earlier_view : tables[static_cast<int>(table)]);
 }
 
 } // namespace hermet

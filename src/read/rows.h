@@ -122,9 +122,6 @@ namespace large_inbox_row {
 enum { user, count };
 } // namespace large_inbox_row
 
-/* The columns of a table, in the order of its enumeration. */
-const pg::PathColumns &columns_of(Table table);
-
 /* The direct way to a table's rows; `relation` is that table, opened. */
 const pg::Path &path(Instance &instance, Table table, Relation relation);
 

@@ -19,6 +19,8 @@ class Source {
     void begin(Instance &instance);
     void end();
 
+    const Instance &instance() const { return *instance_; }
+
     /* The row with this key, as rows.h numbers its columns; NULL if there is none. */
     pg::Walk *find(Table table, std::initializer_list<int64> key);
     /* A cursor over the rows whose key begins so, to be moved by next(); for one table always by
