@@ -12,8 +12,11 @@ CXX_HDRS := $(sort $(wildcard src/*.h src/*/*.h))
 OBJS = $(CXX_SRCS:.cpp=.o)
 SQL_PIECES := $(sort $(wildcard src/sql/*.sql))
 SQL_SCRIPT = hermet--$(EXTVERSION).sql
-DATA_built = $(SQL_SCRIPT)
-DATA = $(wildcard src/sql/upgrade/hermet--*--*.sql)
+# The scripts of earlier versions, as they were; each has a script that leads from it to this version.
+OLD_SCRIPTS := $(sort $(wildcard src/sql/history/hermet--*.sql))
+UPGRADE_SCRIPTS = $(patsubst src/sql/history/%.sql,%--$(EXTVERSION).sql,$(OLD_SCRIPTS))
+DATA_built = $(SQL_SCRIPT) $(UPGRADE_SCRIPTS)
+DATA = $(OLD_SCRIPTS)
 EXTRA_CLEAN = hermet--*.sql $(CXX_SRCS:.cpp=.d) $(CXX_SRCS:.cpp=.bc) build results \
 	regression.diffs regression.out output_iso tmp_check test/pqxx/bin
 
@@ -112,6 +115,9 @@ include $(PGXS)
 $(SQL_SCRIPT): $(SQL_PIECES) hermet.control
 	$(if $(SQL_PIECES),,$(error there is no SQL under src/sql))
 	sed 's/@VERSION@/$(EXTVERSION)/g' $(SQL_PIECES) >$@
+
+$(UPGRADE_SCRIPTS): %--$(EXTVERSION).sql: src/sql/history/%.sql src/sql/history/upgrade.awk $(SQL_PIECES) hermet.control
+	awk -v version=$(EXTVERSION) -f src/sql/history/upgrade.awk $< $(SQL_PIECES) >$@
 
 $(OBJS): Makefile hermet.control
 -include $(CXX_SRCS:.cpp=.d)

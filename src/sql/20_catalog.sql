@@ -246,6 +246,14 @@ $$;
 COMMENT ON FUNCTION hermet.catalog_indexes() IS
     'the indexes of an instance beside the primary keys; no column that changes with every message is in one';
 
+CREATE FUNCTION hermet.catalog_retired_indexes(OUT table_name text, OUT index_name text, OUT key text[])
+    RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  VALUES ('user_conversation_view', 'user_conversation_view_user_id_idx', ARRAY['user_id'])
+$$;
+COMMENT ON FUNCTION hermet.catalog_retired_indexes() IS
+    'indexes that earlier versions made and that others stand in for: hermet.upgrade() drops them, if nobody changed them';
+
 CREATE FUNCTION hermet.catalog_triggers(OUT table_name text, OUT trigger_name text, OUT event text, OUT definition text)
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

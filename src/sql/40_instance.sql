@@ -226,12 +226,14 @@ BEGIN
       -- Room on each page, so that updates by messages stay on it (HOT).
       CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)'
                         WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END);
-    IF r.table_name = 'user_conversation_view' THEN
-      -- A prepared list is planned for the average user. Expecting 200 conversations, it takes the order of the
-      -- index, which costs who has fewer nothing, and spares who has thousands to read them all.
-      EXECUTE format('ALTER TABLE %I.%I ALTER COLUMN user_id SET (n_distinct = -0.005)', target, r.table_name);
-    END IF;
   END LOOP;
+
+  IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = format('%I.user_conversation_view', target)::regclass
+                AND a.attname = 'user_id' AND NOT coalesce(a.attoptions::text LIKE '%n_distinct=%', false)) THEN
+    -- A prepared list is planned for the average user. Expecting 200 conversations, it takes the order of the
+    -- index, which costs who has fewer nothing, and spares who has thousands to read them all.
+    EXECUTE format('ALTER TABLE %I.user_conversation_view ALTER COLUMN user_id SET (n_distinct = -0.005)', target);
+  END IF;
 
   FOR r IN
     SELECT k.*, a.attnum, a.atthasdef, a.attnotnull
@@ -312,15 +314,19 @@ BEGIN
     EXECUTE format('CREATE TRIGGER %I ', r.trigger_name) || format(r.definition, target, r.table_name);
   END LOOP;
 
+  -- The write side may have been there before, with comments of its own.
   FOR r IN
     SELECT format('TABLE %I.%I', target, t.table_name) AS object, t.description
-      FROM hermet.catalog_tables() t
-     WHERE obj_description(format('%I.%I', target, t.table_name)::regclass, 'pg_class') IS NULL
+      FROM hermet.catalog_tables() t,
+           obj_description(format('%I.%I', target, t.table_name)::regclass, 'pg_class') AS d (found)
+     WHERE d.found IS NULL OR t.side <> 'write' AND d.found <> t.description
     UNION ALL
     SELECT format('COLUMN %I.%I.%I', target, k.table_name, k.column_name), k.description
       FROM hermet.catalog_columns() k
+      JOIN hermet.catalog_tables() t ON t.table_name = k.table_name
       JOIN pg_attribute a ON a.attrelid = format('%I.%I', target, k.table_name)::regclass AND a.attname = k.column_name
-     WHERE col_description(a.attrelid, a.attnum) IS NULL
+     CROSS JOIN col_description(a.attrelid, a.attnum) AS d (found)
+     WHERE d.found IS NULL OR t.side <> 'write' AND d.found <> k.description
   LOOP
     EXECUTE format('COMMENT ON %s IS %L', r.object, r.description);
   END LOOP;
@@ -445,10 +451,33 @@ END
 $$;
 COMMENT ON FUNCTION hermet.detach(name) IS 'takes hermet''s triggers away from an instance; all data stays';
 
+CREATE FUNCTION hermet.bad_triggers(target name, OUT table_name text, OUT trigger_name text, OUT is_there boolean)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH found AS (
+    SELECT c.relname::text AS table_name, g.tgname::text AS trigger_name, g.tgenabled, pg_get_triggerdef(g.oid) AS definition
+      FROM pg_trigger g
+      JOIN pg_class c ON c.oid = g.tgrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_proc f ON f.oid = g.tgfoid
+     WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal),
+  wanted AS (
+    SELECT t.table_name, t.trigger_name,
+           format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name) AS definition
+      FROM hermet.catalog_triggers() t)
+  SELECT table_name, trigger_name, f.definition IS NOT NULL
+    FROM found f FULL JOIN wanted w USING (table_name, trigger_name)
+   WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> 'O'
+$$;
+COMMENT ON FUNCTION hermet.bad_triggers(name) IS
+    'hermet''s triggers in an instance that are missing, disabled, altered or too many: hermet.upgrade() makes them anew';
+
 CREATE FUNCTION hermet.upgrade(target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
+  made_by text;
+  suspect boolean;
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
@@ -460,23 +489,46 @@ BEGIN
       USING ERRCODE = 'undefined_table',
             HINT = 'Bring it back, or call hermet.detach() and hermet.attach(), which makes an empty one.';
   END LOOP;
-  -- Triggers of ours that are not as the catalog says go, and are made anew.
-  FOR r IN
-    SELECT g.tgname, c.relname
-      FROM pg_trigger g
-      JOIN pg_class c ON c.oid = g.tgrelid
-      JOIN pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_proc f ON f.oid = g.tgfoid
-     WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal
-       AND (g.tgenabled <> 'O' OR NOT EXISTS (
-             SELECT FROM hermet.catalog_triggers() t
-              WHERE t.table_name = c.relname AND t.trigger_name = g.tgname
-                AND pg_get_triggerdef(g.oid) = format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name)))
+
+  -- Where rows may have passed a trigger, or there is nothing yet to repair, the read side is derived when the tables
+  -- are as they should be, which keeps them locked meanwhile. Else it is derived before, while others read and write,
+  -- and the tables are locked for a moment only: a new column's default is right for the rows that there are.
+  -- Tables of the instance's own state that are missing are new ones, or were dropped if it is of this version.
+  IF to_regclass(format('%I.hermet_instance', target)) IS NOT NULL THEN
+    EXECUTE format('SELECT version FROM %I.hermet_instance', target) INTO made_by;
+  END IF;
+  suspect := EXISTS (SELECT FROM hermet.misfits(target))
+    OR EXISTS (SELECT FROM hermet.bad_triggers(target))
+    OR EXISTS (SELECT FROM hermet.catalog_tables() t
+                WHERE (t.side = 'read' OR made_by IS NOT DISTINCT FROM hermet.version())
+                  AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL)
+    OR EXISTS (SELECT FROM hermet.catalog_columns() k
+                 JOIN hermet.catalog_tables() t ON t.table_name = k.table_name AND t.side <> 'state'
+                WHERE (k.default_value IS NULL OR t.side = 'write')
+                  AND NOT EXISTS (SELECT FROM pg_attribute a
+                                   WHERE a.attrelid = to_regclass(format('%I.%I', target, k.table_name))
+                                     AND a.attname = k.column_name AND NOT a.attisdropped));
+  IF NOT suspect THEN
+    PERFORM hermet.repair(target);
+  END IF;
+  FOR r IN SELECT b.table_name, b.trigger_name FROM hermet.bad_triggers(target) b WHERE b.is_there
   LOOP
-    EXECUTE format('DROP TRIGGER %I ON %I.%I', r.tgname, target, r.relname);
+    EXECUTE format('DROP TRIGGER %I ON %I.%I', r.trigger_name, target, r.table_name);
   END LOOP;
   PERFORM hermet.complete_schema(target);
-  PERFORM hermet.repair(target);
+  FOR r IN
+    SELECT i.index_name FROM hermet.catalog_retired_indexes() i
+      JOIN pg_index x ON x.indexrelid = to_regclass(format('%I.%I', target, i.index_name))
+                     AND x.indrelid = to_regclass(format('%I.%I', target, i.table_name))
+     WHERE NOT x.indisunique AND x.indpred IS NULL
+       AND ARRAY(SELECT a.attname::text FROM unnest(x.indkey) WITH ORDINALITY u(attnum, o)
+                   JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.attnum ORDER BY u.o) = i.key
+  LOOP
+    EXECUTE format('DROP INDEX %I.%I', target, r.index_name);
+  END LOOP;
+  IF suspect THEN
+    PERFORM hermet.repair(target);
+  END IF;
   PERFORM hermet.validate_schema(target);
 END
 $$;
