@@ -7,6 +7,10 @@
 #include "pg/function.h"
 #include "pg/lock.h"
 
+extern "C" {
+#include "tcop/utility.h"
+}
+
 namespace hermet {
 
 namespace {
@@ -32,9 +36,10 @@ void put_contacts(ReturnSetInfo *set, const Repaired &repaired)
     put(set, Table::contact_reverse_index, repaired.contact_reverse);
 }
 
-/* What every writer of the read side holds. */
-void begin_writing(const Instance &instance)
+/* What every writer of the read side holds. On a standby 25006, even if nothing was to write. */
+void begin_writing(FunctionCallInfo fcinfo, const Instance &instance)
 {
+    PreventCommandIfReadOnly(psprintf("hermet.%s()", get_func_name(fcinfo->flinfo->fn_oid)));
     lock_relations(instance);
     pg::lock_instance_intention(instance.schema);
 }
@@ -46,7 +51,7 @@ template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body
     Instance &instance = find_own_instance(PG_ARGISNULL(target) ? nullptr : PG_GETARG_NAME(target));
     pg::Session session;
     session.begin(instance.owner);
-    begin_writing(instance);
+    begin_writing(fcinfo, instance);
     body(set, instance);
     session.end();
 }
@@ -110,7 +115,7 @@ HERMET_FUNCTION(order_inboxes)
     int64 added = 0;
     pg::Session session;
     session.begin(instance.owner);
-    begin_writing(instance);
+    begin_writing(fcinfo, instance);
     if (!PG_ARGISNULL(1))
         added = order_inboxes(instance, PG_GETARG_INT32(1));
     session.end();
