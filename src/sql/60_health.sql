@@ -1,5 +1,21 @@
 /* Health: what could let the read side drift, or has. */
 
+CREATE FUNCTION hermet.prepared_transactions(target name DEFAULT NULL)
+    RETURNS TABLE (gid text, owner name, prepared timestamptz)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  -- Its locks go by the virtual transaction that it had, and after a restart by another: the lock on its own id has it.
+  SELECT x.gid, x.owner, x.prepared
+    FROM hermet.resolve_target(target) r (target)
+    JOIN pg_prepared_xacts x ON x.database = current_database()
+   WHERE EXISTS (SELECT FROM pg_locks o
+                   JOIN pg_locks l ON l.virtualtransaction = o.virtualtransaction AND l.pid IS NULL AND l.locktype = 'relation'
+                  WHERE o.pid IS NULL AND o.locktype = 'transactionid' AND o.transactionid = x.transaction
+                    AND l.relation IN (SELECT to_regclass(format('%I.%I', r.target, t.table_name)) FROM hermet.catalog_tables() t))
+   ORDER BY x.prepared
+$$;
+COMMENT ON FUNCTION hermet.prepared_transactions(name) IS
+    'prepared transactions that have written the instance and keep what they wrote locked, the oldest first';
+
 CREATE FUNCTION hermet.health(target name DEFAULT NULL)
     RETURNS TABLE (problem text, object text, detail text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -123,11 +139,8 @@ BEGIN
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,
            format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)
-      FROM pg_prepared_xacts x
-     WHERE x.database = current_database() AND x.prepared < clock_timestamp() - interval '5 minutes'
-       AND EXISTS (SELECT FROM pg_locks l
-                    WHERE l.pid IS NULL AND l.locktype = 'relation' AND l.virtualtransaction = '-1/' || x.transaction::text
-                      AND l.relation IN (SELECT to_regclass(format('%I.%I', target, t.table_name)) FROM hermet.catalog_tables() t));
+      FROM hermet.prepared_transactions(target) x
+     WHERE x.prepared < clock_timestamp() - interval '5 minutes';
 END
 $$;
 COMMENT ON FUNCTION hermet.health(name) IS

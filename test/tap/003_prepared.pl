@@ -61,6 +61,8 @@ sub all_wait {
     }
     is($node->safe_psql('chat', q(SELECT string_agg(gid, ', ' ORDER BY gid) FROM pg_prepared_xacts)),
         'is undone, joins, renames, sends', "$when: all are prepared");
+    is($node->safe_psql('chat', q(SELECT string_agg(gid, ', ' ORDER BY gid) FROM hermet.prepared_transactions('im'))),
+        'is undone, joins, renames, sends', "$when: and hermet sees that they have written the instance");
     cmp_ok($node->safe_psql('chat', q(
             SELECT count(DISTINCT virtualtransaction) FROM pg_locks WHERE locktype = 'userlock' AND pid IS NULL)),
         '>=', 3, "$when: their locks are held");
