@@ -174,6 +174,8 @@ int allow_scans()
 {
     Session::current->connect();
     int settings = NewGUCNestLevel();
+    /* force_generic_plan would win over CURSOR_OPT_CUSTOM_PLAN. */
+    set_option("plan_cache_mode", "auto");
     set_option("enable_seqscan", "on");
     return settings;
 }
