@@ -1,6 +1,7 @@
 /*
  * hermet.check_consistency(), consistency_summary(), definition(): is it right, and by which rules.
  */
+#include "metrics/metrics.h"
 #include "pg/function.h"
 #include "read/compare.h"
 
@@ -80,11 +81,21 @@ template <class Each> void check(FunctionCallInfo fcinfo, Each each)
     session.end();
 }
 
+int64 list_differences(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
+                       const Extent &extent)
+{
+    int64 rows, wrong;
+    int64 problems = compare_into(set, instance, derived, extent, &rows, &wrong);
+    metrics::count_check(derived.table, rows - wrong, wrong);
+    return problems;
+}
+
 int64 summarise(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
                 const Extent &extent)
 {
     int64 rows, wrong;
     count_differences(instance, derived, extent, &rows, &wrong);
+    metrics::count_check(derived.table, rows - wrong, wrong);
     Datum values[] = {CStringGetTextDatum(derived.table), Int64GetDatum(rows),
                       Int64GetDatum(rows - wrong), Int64GetDatum(wrong),
                       Float8GetDatum(rows == 0 ? 1.0 : double(rows - wrong) / double(rows))};
@@ -108,7 +119,7 @@ using namespace hermet;
 
 HERMET_FUNCTION(check_consistency)
 {
-    check(fcinfo, compare_into);
+    check(fcinfo, list_differences);
     return Datum(0);
 }
 

@@ -1,5 +1,7 @@
 #include "pg/lock.h"
 
+#include "pg/clock.h"
+
 extern "C" {
 #include "common/hashfn.h"
 #include "storage/lmgr.h"
@@ -43,14 +45,30 @@ LOCKMODE mode_of(bool exclusive)
     return exclusive ? ExclusiveLock : ShareLock;
 }
 
+/* Looks at the clock only where it has to wait. */
+void take(const LOCKTAG &tag, LOCKMODE mode)
+{
+    if (LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL)
+        return;
+    Stopwatch watch;
+    watch.start();
+    LockAcquire(&tag, mode, false, false);
+    int first = static_cast<int>(LockClass::instance);
+    wait_listener(static_cast<LockWait>(tag.locktag_field4 - first), watch.nanoseconds());
+}
+
+void ignore_wait(LockWait, int64) {}
+
 } // namespace
+
+WaitListener wait_listener = ignore_wait;
 
 void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive)
 {
     LOCKMODE mode = mode_of(exclusive);
     if (ids.size() == 1) { /* by far the most frequent case */
         LOCKTAG tag = tag_of(schema, lock_class, ids[0]);
-        LockAcquire(&tag, mode, false, false);
+        take(tag, mode);
         return;
     }
 
@@ -62,14 +80,14 @@ void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool 
     tags.erase(std::unique(tags.begin(), tags.end(), tag_equal), tags.end());
     for (const LOCKTAG &tag : tags) {
         CHECK_FOR_INTERRUPTS();
-        LockAcquire(&tag, mode, false, false);
+        take(tag, mode);
     }
 }
 
 void lock_instance_intention(Oid schema)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);
-    LockAcquire(&tag, intention_mode, false, false);
+    take(tag, intention_mode);
 }
 
 bool try_lock_instance(Oid schema)
@@ -92,7 +110,7 @@ bool try_lock_table(Oid table)
 void SequenceLock::acquire()
 {
     LOCKTAG tag = tag_of(InvalidOid, LockClass::sequence, 0);
-    LockAcquire(&tag, ExclusiveLock, false, false);
+    take(tag, ExclusiveLock);
 }
 
 void SequenceLock::release()

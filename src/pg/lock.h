@@ -14,6 +14,9 @@ namespace hermet::pg {
 /* In the order in which a statement takes them. `instance` is everything at once. */
 enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 4, sequence = 5 };
 
+/* What a statement of hermet's can wait for: a key of these classes, or a row (Walk::lock). */
+enum class LockWait { instance, channel, owner, profile, sequence, row };
+
 /*
  * Locks keys of one class: all ids, once each, in an order that is the same for everyone. Two ids
  * may share a key (a tag has fewer bits than schema and id have); that costs a wait, never more.
@@ -30,6 +33,13 @@ bool holds_instance(Oid schema);
 
 /* A table against everybody else's writes and row locks, without waiting. */
 bool try_lock_table(Oid table);
+
+/*
+ * Is told of each wait: for what, and how long it took. A wait that ends in an error (a deadlock, a
+ * timeout, a cancel) is not told.
+ */
+using WaitListener = void (*)(LockWait wait, int64 nanoseconds);
+extern WaitListener wait_listener;
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {

@@ -258,6 +258,7 @@ void Session::begin(Oid owner)
     connected = false;
     memory = CurrentMemoryContext;
     outer = current;
+    cause = 0;
     current = this;
 }
 

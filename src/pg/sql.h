@@ -110,6 +110,7 @@ struct Session {
     int settings;
     MemoryContext memory;
     Session *outer;
+    int cause; /* who has the work done, in the caller's numbering; 0: nobody in particular */
 
     void begin(Oid owner);
     void connect();

@@ -120,10 +120,35 @@ struct Arguments {
     }
 };
 
+void count_compared(const Instance &instance, const Derived &derived, const Arguments &arguments,
+                    int64 *rows, int64 *wrong)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT count(*), count(x.problem) FROM ");
+    append_compared(&sql, derived);
+    pg::Result counts = pg::execute_once(expand(instance, sql.data, scope_of(derived)),
+                                         arguments.parameters(), pg::Sight::caller);
+    *rows = counts.int8(0, 0);
+    *wrong = counts.int8(0, 1);
+}
+
+/* Of a consistent table: all rows are stored. */
+int64 count_stored(const Instance &instance, const Derived &derived, const Arguments &arguments)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT count(*) FROM (");
+    append_stored(&sql, derived);
+    appendStringInfoString(&sql, ") v");
+    return pg::execute_once(expand(instance, sql.data), arguments.parameters(), pg::Sight::caller)
+        .int8(0, 0);
+}
+
 } // namespace
 
 int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
-                   const Extent &extent)
+                   const Extent &extent, int64 *rows, int64 *wrong)
 {
     const char *const *columns = derived.columns;
     StringInfoData sql;
@@ -150,22 +175,21 @@ int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &
     appendStringInfoString(&sql, ", y.ordinal");
 
     Arguments arguments(extent);
-    return pg::execute_into(set, expand(instance, sql.data, scope_of(derived)),
-                            arguments.parameters());
+    int64 lines = pg::execute_into(set, expand(instance, sql.data, scope_of(derived)),
+                                   arguments.parameters());
+    if (lines > 0)
+        count_compared(instance, derived, arguments, rows, wrong);
+    else {
+        *rows = count_stored(instance, derived, arguments);
+        *wrong = 0;
+    }
+    return lines;
 }
 
 void count_differences(const Instance &instance, const Derived &derived, const Extent &extent,
                        int64 *rows, int64 *wrong)
 {
-    StringInfoData sql;
-    initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT count(*), count(x.problem) FROM ");
-    append_compared(&sql, derived);
-    Arguments arguments(extent);
-    pg::Result counts = pg::execute_once(expand(instance, sql.data, scope_of(derived)),
-                                         arguments.parameters(), pg::Sight::caller);
-    *rows = counts.int8(0, 0);
-    *wrong = counts.int8(0, 1);
+    count_compared(instance, derived, Arguments(extent), rows, wrong);
 }
 
 pg::Result select_differences(const Instance &instance, const Derived &derived,

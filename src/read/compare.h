@@ -17,9 +17,12 @@ struct Extent {
     double sample = 1.0;      /* a share of the users, or of the channels, drawn anew each time */
 };
 
-/* Every difference as check_consistency() returns it, appended to a set. Returns their number. */
+/*
+ * Every difference as check_consistency() returns it, appended to a set. Returns their number; rows
+ * looked at, and how many of them are wrong, besides.
+ */
 int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
-                   const Extent &extent);
+                   const Extent &extent, int64 *rows, int64 *wrong);
 
 /* Rows looked at, and how many of them are wrong. With the caller's snapshot. */
 void count_differences(const Instance &instance, const Derived &derived, const Extent &extent,

@@ -1,5 +1,7 @@
 #include "read/incident.h"
 
+#include "metrics/metrics.h"
+
 namespace hermet {
 
 namespace {
@@ -19,6 +21,7 @@ void note_incident(Instance &instance, Table table, const char *key, const pg::V
     run(instance, insert_incidents,
         {CStringGetTextDatum(table_name(table)), CStringGetTextDatum(key),
          CStringGetTextDatum(detail), pg::int8_array(ids)});
+    metrics::count_incidents(table, static_cast<int64>(ids.size()));
 }
 
 void clear_incidents(Instance &instance)

@@ -1,5 +1,6 @@
 #include "read/repair.h"
 
+#include "metrics/metrics.h"
 #include "pg/lock.h"
 #include "pg/subtransaction.h"
 #include "read/contact.h"
@@ -110,6 +111,10 @@ bool fill_all(Instance &instance, Repaired &repaired)
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
     append_wrong_channels(instance, Extent(), channels);
     repaired.channels.updated = refresh_owned(instance, channels);
+    metrics::count_written(Table::user_conversation_view, repaired.conversations);
+    metrics::count_written(Table::conversation_reverse_index, repaired.conversation_reverse);
+    metrics::count_written(Table::user_contact_view, repaired.contacts);
+    metrics::count_written(Table::contact_reverse_index, repaired.contact_reverse);
     return true;
 }
 

@@ -20,6 +20,7 @@ bool begin_firing(TriggerData *trigger, Table table, Firing &firing)
                 errhint("Tables of a hermet instance keep their names; hermet.detach() stops the "
                         "maintenance."));
     firing.trigger = trigger;
+    firing.table = table;
     firing.truncate = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
     firing.old_rows.open(trigger->tg_oldtable, relation);
     firing.new_rows.open(trigger->tg_newtable, relation);
@@ -63,6 +64,7 @@ void begin_maintenance(Firing &firing, pg::Session &session)
     Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));
     firing.instance = &instance;
     session.begin(instance.owner);
+    session.cause = metrics::cause_of(firing.table);
     lock_relations(instance);
     pg::lock_instance_intention(instance.schema);
 }

@@ -4,19 +4,21 @@
  */
 #pragma once
 
-#include "instance/instance.h"
+#include "metrics/metrics.h"
 #include "pg/trigger.h"
 
 namespace hermet {
 
 struct Firing {
     TriggerData *trigger;
+    Table table;
     Instance *instance; /* known in apply(), not in collect() */
     bool truncate;
     pg::Rows old_rows;
     pg::Rows new_rows;
     bool paired;     /* an UPDATE whose old and new rows come in the same order */
     CommandId since; /* the command that the statement ran as */
+    metrics::Stopwatch watch;
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */
     bool next();
@@ -31,6 +33,7 @@ struct Firing {
 /* What one table's trigger does. State is the table's own: what it collects. */
 template <class State> struct Maintenance {
     Table table;
+    Table target; /* what of the read side it mainly maintains */
     /* Reads the transition tables; false: nothing that the read side shows has changed. */
     bool (*collect)(Firing &firing, State &state);
     /* Brings the read side up to date: inside a session, relations and intention locked. */
@@ -46,6 +49,7 @@ void begin_maintenance(Firing &firing, pg::Session &session);
 template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
 {
     Firing &firing = pg::make<Firing>();
+    firing.watch.start();
     if (!begin_firing(trigger, maintenance.table, firing))
         return PointerGetDatum(nullptr);
 
@@ -58,6 +62,7 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
         else
             maintenance.apply(firing, state);
         session.end();
+        metrics::observe_sync(maintenance.table, maintenance.target, firing.watch);
     }
     firing.old_rows.close();
     firing.new_rows.close();
