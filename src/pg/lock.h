@@ -30,6 +30,8 @@ bool holds_instance(Oid schema);
 
 /* A table against everybody else's writes and row locks, without waiting. */
 bool try_lock_table(Oid table);
+/* What a writer of its rows holds, without waiting. */
+bool try_lock_for_writing(Oid table);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {
