@@ -150,26 +150,88 @@ Instance &find_instance(Oid schema)
     return *known;
 }
 
-Instance &find_own_instance(const NameData *target)
+namespace {
+
+/* Which schema a "target" means, as long as the catalogs do not change. */
+struct Resolved {
+    bool only; /* no name was given */
+    NameData name;
+    Oid schema;
+};
+
+/* In TopMemoryContext. */
+List *resolved = NIL;
+uint64 resolved_at = 0;
+
+/*
+ * By the newest snapshot: what is remembered holds for later transactions, too. Not in a parallel
+ * query, which may take none, and where nothing is remembered.
+ */
+Oid resolve(const NameData *target, bool newest)
 {
-    static const char *const resolve =
+    static const char *const text =
         "SELECT n.oid FROM pg_catalog.pg_namespace n "
         "WHERE n.nspname OPERATOR(pg_catalog.=) hermet.resolve_target($1)";
     Oid types[] = {NAMEOID};
     Datum values[] = {target ? NameGetDatum(target) : Datum(0)};
     char nulls[] = {target ? ' ' : 'n'};
 
+    if (newest)
+        PushActiveSnapshot(GetLatestSnapshot());
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
-    if (SPI_execute_with_args(resolve, 1, types, values, nulls, true, 1) != SPI_OK_SELECT ||
+    if (SPI_execute_with_args(text, 1, types, values, nulls, true, 1) != SPI_OK_SELECT ||
         SPI_processed != 1)
         elog(ERROR, "hermet.resolve_target() gave no schema");
     bool null;
     Oid schema =
         DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
+    if (newest)
+        PopActiveSnapshot();
+    return schema;
+}
 
-    Instance &instance = find_instance(schema);
+Oid resolve_target(const NameData *target)
+{
+    AcceptInvalidationMessages();
+    if (resolved_at != invalidations) {
+        list_free_deep(resolved);
+        resolved = NIL;
+        resolved_at = invalidations;
+    }
+    ListCell *cell;
+    foreach (cell, resolved) {
+        const Resolved *known = static_cast<Resolved *>(lfirst(cell));
+        if (known->only ? !target : target && namestrcmp(const_cast<Name>(target), NameStr(known->name)) == 0)
+            return known->schema;
+    }
+
+    bool newest = !IsInParallelMode();
+    Oid schema = resolve(target, newest);
+    if (newest && resolved_at == invalidations) {
+        MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+        Resolved *found = static_cast<Resolved *>(palloc0(sizeof(Resolved)));
+        found->only = !target;
+        if (target)
+            found->name = *target;
+        found->schema = schema;
+        resolved = lappend(resolved, found);
+        MemoryContextSwitchTo(caller);
+    }
+    return schema;
+}
+
+} // namespace
+
+Instance &find_target_instance(const NameData *target)
+{
+    return find_instance(resolve_target(target));
+}
+
+Instance &find_own_instance(const NameData *target)
+{
+    Instance &instance = find_target_instance(target);
     if (!has_privs_of_role(GetUserId(), instance.owner))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                 errmsg("must be owner of the hermet instance in schema %s", instance.schema_sql),
@@ -192,6 +254,14 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
     /* A copy: while the statement runs, a trigger's own maintenance may add plans. */
     pg::Plan plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
     return pg::execute(plan, values.begin(), sight);
+}
+
+void run_into(Instance &instance, const pg::Statement &statement,
+              std::initializer_list<Datum> values, const pg::RowStore &store)
+{
+    Assert(values.size() == statement.types.size());
+    pg::Plan plan = instance.plans.get(statement, instance.schema_sql, definition_fragment);
+    pg::execute_into(store, plan, values.begin());
 }
 
 const pg::Path &find_path(Instance &instance, Table table, Relation relation,

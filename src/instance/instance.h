@@ -46,8 +46,9 @@ struct Instance {
  */
 Instance &find_instance(Oid schema);
 
-/* The same for an SQL function's argument "target" (NULL: the only one); 42501 unless its owner
- * calls. */
+/* The same for an SQL function's argument "target" (NULL: the only one), whoever calls. */
+Instance &find_target_instance(const NameData *target);
+/* And for functions that are its owner's: 42501 unless he calls. */
 Instance &find_own_instance(const NameData *target);
 
 /* Called once, when the library is loaded. */
@@ -56,6 +57,10 @@ void register_invalidation();
 /* Runs a statement of this instance, with the values for $1, $2, ... */
 pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
+
+/* Appends the rows of a query to a store; it sees what the calling statement sees. */
+void run_into(Instance &instance, const pg::Statement &statement,
+              std::initializer_list<Datum> values, const pg::RowStore &store);
 
 /* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
 Relation open_table(const Instance &instance, Table table, LOCKMODE mode);

@@ -107,6 +107,11 @@ bool try_lock_table(Oid table)
     return ConditionalLockRelationOid(table, ExclusiveLock);
 }
 
+bool try_lock_for_writing(Oid table)
+{
+    return ConditionalLockRelationOid(table, RowExclusiveLock);
+}
+
 void SequenceLock::acquire()
 {
     LOCKTAG tag = tag_of(InvalidOid, LockClass::sequence, 0);

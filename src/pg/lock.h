@@ -33,6 +33,8 @@ bool holds_instance(Oid schema);
 
 /* A table against everybody else's writes and row locks, without waiting. */
 bool try_lock_table(Oid table);
+/* What a writer of its rows holds, without waiting. */
+bool try_lock_for_writing(Oid table);
 
 /*
  * Is told of each wait: for what, and how long it took. A wait that ends in an error (a deadlock, a

@@ -54,13 +54,12 @@ void set_option(const char *name, const char *value)
  * An error's context would show the whole statement, a page of SQL. What was above it, a function
  * of the application for instance, stays.
  */
-void shorten_context(ErrorData *error, const char *sql)
+void shorten_context(ErrorData *error, const char *sql, const char *what)
 {
     const char *at = error->context ? strstr(error->context, sql) : nullptr;
     if (at)
-        error->context =
-            psprintf("%.*smaintenance by hermet%s", static_cast<int>(at - error->context),
-                     error->context, at + strlen(sql));
+        error->context = psprintf("%.*s%s%s", static_cast<int>(at - error->context), error->context,
+                                  what, at + strlen(sql));
 }
 
 /* The depth counts for as long as the statement runs, errors included: a savepoint may catch them.
@@ -85,7 +84,7 @@ void execute_plan(const Plan &plan, const Datum *values, const char *nulls, Snap
         MemoryContextSwitchTo(caller);
         ErrorData *error = CopyErrorData();
         FlushErrorState();
-        shorten_context(error, plan.sql);
+        shorten_context(error, plan.sql, "maintenance by hermet");
         ReThrowError(error);
     }
     PG_END_TRY();
@@ -111,10 +110,11 @@ const Plan &Plans::get(const Statement &statement, const char *schema, Fragment 
 
     Session::current->connect();
     char *sql = expand(statement.text, schema, statement.scope, fragment);
-    SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
-                                  const_cast<Oid *>(statement.types.begin()));
+    SPIPlanPtr plan =
+        SPI_prepare_cursor(sql, static_cast<int>(statement.types.size()),
+                           const_cast<Oid *>(statement.types.begin()), CURSOR_OPT_GENERIC_PLAN);
     if (!plan)
-        elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+        elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     if (count_ == capacity_) {
         int capacity = Max(capacity_ * 2, 16);
         Plan *grown =
@@ -233,6 +233,43 @@ int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parame
     return static_cast<int64>(SPI_processed);
 }
 
+void execute_into(const RowStore &store, const Plan &plan, const Datum *values)
+{
+    Session::current->connect();
+    int count = static_cast<int>(plan.statement->types.size());
+    ParamListInfo params = makeParamList(count);
+    for (int i = 0; i < count; i++) {
+        params->params[i].value = values[i];
+        params->params[i].isnull = false;
+        params->params[i].pflags = 0;
+        params->params[i].ptype = plan.statement->types.begin()[i];
+    }
+    SPIExecuteOptions options = {};
+    options.params = params;
+    options.read_only = true;
+    options.dest = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(options.dest, store.rows, store.memory, false, store.columns,
+                                    "hermet: a query's columns do not fit its function");
+
+    MemoryContext caller = CurrentMemoryContext;
+    int result = 0;
+    PG_TRY();
+    {
+        result = SPI_execute_plan_extended(plan.plan, &options);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(caller);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        shorten_context(error, plan.sql, "query of hermet");
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    if (result < 0)
+        elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
+}
+
 Snapshot push_fresh_snapshot()
 {
     CommandCounterIncrement();
@@ -255,6 +292,18 @@ void Session::begin(Oid owner)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    start(false);
+}
+
+void Session::begin_as_caller()
+{
+    GetUserIdAndSecContext(&user, &security);
+    start(true);
+}
+
+void Session::start(bool caller)
+{
+    as_caller = caller;
     connected = false;
     memory = CurrentMemoryContext;
     outer = current;
@@ -268,13 +317,15 @@ void Session::connect()
     if (connected)
         return;
     settings = NewGUCNestLevel();
-    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
-    set_option("search_path", "pg_catalog, pg_temp");
+    if (!as_caller) {
+        /* pg_temp comes last when it is named, and first, for types too, when it is not. */
+        set_option("search_path", "pg_catalog, pg_temp");
+        set_option("plan_cache_mode", "force_generic_plan");
+    }
     /*
      * Statements that look up keys in tables of any size, planned once a session: by index,
      * whatever the statistics of the day say, and not compiled.
      */
-    set_option("plan_cache_mode", "force_generic_plan");
     set_option("enable_seqscan", "off");
     set_option("jit", "off");
     MemoryContext caller = MemoryContextSwitchTo(memory);

@@ -2,7 +2,8 @@
  * Running SQL: the only place that talks to SPI.
  *
  * Everything runs inside a Session: as the tables' owner, with row security not forced on him, and
- * with a search_path of pg_catalog alone. Texts qualify every table; their values are $1, $2, ...
+ * with a search_path of pg_catalog alone; or, for lists, as the caller. Texts qualify every table;
+ * their values are $1, $2, ...
  */
 #pragma once
 
@@ -88,6 +89,16 @@ Result execute_once(const char *sql, const Parameters &parameters, Sight sight,
 /* The same with the caller's snapshot, its rows appended to a set. Returns how many. */
 int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);
 
+/* Where rows are kept, in the memory of `memory` or on disk. */
+struct RowStore {
+    Tuplestorestate *rows;
+    TupleDesc columns;
+    MemoryContext memory;
+};
+
+/* A prepared statement with the caller's snapshot, its rows appended to a store. */
+void execute_into(const RowStore &store, const Plan &plan, const Datum *values);
+
 /* Pushes the snapshot of Sight::fresh and says what to cross-check with (or InvalidSnapshot). */
 Snapshot push_fresh_snapshot();
 
@@ -107,16 +118,25 @@ struct Session {
     Oid user;
     int security;
     bool connected;
+    bool as_caller;
     int settings;
     MemoryContext memory;
     Session *outer;
     int cause; /* who has the work done, in the caller's numbering; 0: nobody in particular */
 
     void begin(Oid owner);
+    /*
+     * For queries with the caller's rights: row security's functions may be the caller's own, so
+     * that his search_path stays, and the texts qualify everything, operators too.
+     */
+    void begin_as_caller();
     void connect();
     void end();
 
     static Session *current;
+
+  private:
+    void start(bool caller);
 };
 
 /* setval() with the rights of the sequence's owner. */

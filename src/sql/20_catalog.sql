@@ -36,7 +36,9 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_instance', ARRAY['version'], 'the version that this instance was made or upgraded by'),
     ('state', 'hermet_check', ARRAY['id'], 'what the latest consistency checks found'),
     ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it'),
-    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them')
+    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them'),
+    ('state', 'hermet_rollout', ARRAY['changed_at'], 'whose lists come from the read side; hermet.set_rollout() writes it'),
+    ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -219,7 +221,19 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (1505, 'hermet_incident', 'detail', 'text', NULL, false, 'what was wrong with it'),
 
     (1601, 'hermet_large_inbox', 'user_id', 'bigint', NULL, false, 'the user'),
-    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds')
+    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds'),
+
+    (2101, 'hermet_rollout', 'percent', 'float8', '100', false, 'so many of 100 users are served from the read side; without a row all are'),
+    (2102, 'hermet_rollout', 'shadow', 'boolean', 'false', false, 'whether lists are computed both ways and compared'),
+    (2103, 'hermet_rollout', 'changed_at', 'bigint', 'now', false, 'Unix milliseconds'),
+
+    (2201, 'hermet_mismatch', 'id', 'bigint', 'identity', false, 'order of the mismatches'),
+    (2202, 'hermet_mismatch', 'happened_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (2203, 'hermet_mismatch', 'endpoint', 'text', NULL, false, 'the function that was called'),
+    (2204, 'hermet_mismatch', 'user_id', 'bigint', NULL, false, 'for whom'),
+    (2205, 'hermet_mismatch', 'key', 'jsonb', NULL, true, 'the first row that differed; NULL = there are only totals'),
+    (2206, 'hermet_mismatch', 'read_side', 'jsonb', NULL, true, 'what differed as the read side has it; NULL = no such row'),
+    (2207, 'hermet_mismatch', 'write_side', 'jsonb', NULL, true, 'the same as the write side has it; NULL = no such row')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS

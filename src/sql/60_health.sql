@@ -120,6 +120,15 @@ BEGIN
     END LOOP;
   END IF;
 
+  IF to_regclass(format('%I.hermet_mismatch', target)) IS NOT NULL THEN
+    FOR n, newest, found IN
+      EXECUTE format('SELECT count(*), max(happened_at), string_agg(DISTINCT endpoint, '', '') FROM %I.hermet_mismatch HAVING count(*) > 0', target)
+    LOOP
+      RETURN QUERY SELECT 'shadow found differences', format('%I.hermet_mismatch', target),
+        format('%s kept, of %s, last at %s: hermet.rollout() shows the latest, hermet.repair() mends the read side', n, found, to_timestamp(newest / 1000.0));
+    END LOOP;
+  END IF;
+
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,
            format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)
