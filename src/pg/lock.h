@@ -12,7 +12,14 @@
 namespace hermet::pg {
 
 /* In the order in which a statement takes them. `instance` is everything at once. */
-enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 4, sequence = 5 };
+enum class LockClass : uint16 {
+    instance = 1,
+    channel = 2,
+    owner = 3,
+    profile = 4,
+    sequence = 5,
+    event = 6
+};
 
 /*
  * Locks keys of one class: all ids, once each, in an order that is the same for everyone. Two ids
@@ -30,6 +37,15 @@ bool holds_instance(Oid schema);
 
 /* A table against everybody else's writes and row locks, without waiting. */
 bool try_lock_table(Oid table);
+
+/*
+ * A key that is held shared only, so that nobody waits for it: it says something to who looks for
+ * it.
+ */
+void share_key(Oid schema, LockClass lock_class, int64 id);
+bool shares_key(Oid schema, LockClass lock_class, int64 id);
+/* The lowest id, not negative, of the keys of a class that anybody holds; `otherwise` if lower. */
+int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {
