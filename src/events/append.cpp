@@ -112,7 +112,7 @@ void Appender::begin(Instance &instance, const Logged &logged, Firing &firing)
     logged_ = &logged;
     firing_ = &firing;
     rows_.begin(relation, logged.secret);
-    if (pg::has_foreign_types(relation))
+    if (pg::has_own_types(relation))
         pg::Session::current->connect(); /* their casts find nothing of the caller's */
 
     memset(values_, 0, sizeof values_);

@@ -71,7 +71,8 @@ Instance &require_events(Instance &instance)
                 errmsg("table \"%s.%s\" of the hermet instance does not exist, or its offsets come "
                        "from no sequence",
                        found->schema_sql, table_name(Table::change_event)),
-                errhint("hermet.upgrade() makes it; hermet.disable_events() stops the events."));
+                errhint("hermet.upgrade() makes a table that is missing; hermet.disable_events() "
+                        "stops the events."));
     return *found;
 }
 

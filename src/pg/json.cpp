@@ -51,13 +51,12 @@ Datum JsonRows::convert(TupleTableSlot *slot)
     return complete_ ? row : DirectFunctionCall2(jsonb_delete, row, without_);
 }
 
-bool has_foreign_types(Relation relation)
+bool has_own_types(Relation relation)
 {
     TupleDesc descriptor = RelationGetDescr(relation);
     for (int i = 0; i < descriptor->natts; i++) {
         const FormData_pg_attribute *attribute = TupleDescAttr(descriptor, i);
-        if (!attribute->attisdropped && attribute->atttypid >= FirstNormalObjectId &&
-            !type_is_enum(attribute->atttypid))
+        if (!attribute->attisdropped && attribute->atttypid >= FirstNormalObjectId)
             return true;
     }
     return false;

@@ -22,10 +22,7 @@ class JsonRows {
     bool complete_;
 };
 
-/*
- * Whether to_jsonb() of a row may run code of somebody else's: a cast to json of a type that is
- * neither built in nor an enum.
- */
-bool has_foreign_types(Relation relation);
+/* Whether to_jsonb() of a row may run somebody's code: a cast to json of a type not built in. */
+bool has_own_types(Relation relation);
 
 } // namespace hermet::pg
