@@ -1,5 +1,6 @@
 #include "instance/instance.h"
 
+#include "pg/sequence.h"
 #include "read/definition.h"
 
 extern "C" {
@@ -27,6 +28,7 @@ const char *const names[table_count] = {
     "conversation_reverse_index",
     "contact_reverse_index",
     "hermet_large_inbox",
+    "change_event",
 };
 
 /* A handful a session at most, so a list will do. In TopMemoryContext. */
@@ -91,8 +93,11 @@ void look_up(Oid schema, Instance *instance)
     for (int i = 0; i < table_count; i++) {
         Oid oid = get_relname_relid(names[i], schema);
         HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
-        if (!HeapTupleIsValid(tuple))
-            refuse_missing(schema_name, names[i]);
+        if (!HeapTupleIsValid(tuple)) {
+            if (i < needed_count)
+                refuse_missing(schema_name, names[i]);
+            continue;
+        }
         Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
         ReleaseSysCache(tuple);
         if (i > 0 && owner != instance->owner)
@@ -104,11 +109,15 @@ void look_up(Oid schema, Instance *instance)
         instance->owner = owner;
         instance->tables[i] = oid;
     }
+    Oid events = instance->oid(Table::change_event);
+    if (OidIsValid(events))
+        instance->event_sequence = pg::find_identity(events, "event_offset");
+    instance->event_floor = -1;
 }
 
 bool same(const Instance &a, const Instance &b)
 {
-    return a.owner == b.owner && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+    return a.owner == b.owner && a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0;
 }
 

@@ -22,8 +22,10 @@ enum class Table {
     conversation_reverse_index,
     contact_reverse_index,
     large_inbox,
+    change_event,
 };
-constexpr int table_count = 12;
+constexpr int table_count = 13;
+constexpr int needed_count = 12; /* without the last ones maintenance goes on */
 constexpr int write_side_count = 7; /* the first ones: what the read side derives from */
 
 const char *table_name(Table table);
@@ -35,6 +37,8 @@ struct Instance {
     Oid tables[table_count];
     pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
+    Oid event_sequence; /* of change_event; InvalidOid if it has none */
+    int64 event_floor;  /* see events/events.h */
     bool valid;
 
     Oid oid(Table table) const { return tables[static_cast<int>(table)]; }

@@ -112,6 +112,42 @@ bool try_lock_for_writing(Oid table)
     return ConditionalLockRelationOid(table, RowExclusiveLock);
 }
 
+void share_key(Oid schema, LockClass lock_class, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, lock_class, id);
+    LockAcquire(&tag, ShareLock, false, false);
+}
+
+bool shares_key(Oid schema, LockClass lock_class, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, lock_class, id);
+    return LockHeldByMe(&tag, ShareLock);
+}
+
+/*
+ * The whole table of locks, as pg_locks shows it. A key of another schema reads as an id over four
+ * billions, or below zero.
+ */
+int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise)
+{
+    int64 lowest = otherwise;
+    LockData *data = GetLockStatusData();
+    for (int i = 0; i < data->nelements; i++) {
+        const LOCKTAG &tag = data->locks[i].locktag;
+        if (tag.locktag_type != LOCKTAG_USERLOCK || tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD ||
+            tag.locktag_field1 != MyDatabaseId ||
+            tag.locktag_field4 != static_cast<uint16>(lock_class) || data->locks[i].holdMask == 0)
+            continue;
+        uint64 high = tag.locktag_field2 ^ murmurhash32(schema);
+        int64 id = static_cast<int64>(high << 32 | tag.locktag_field3);
+        if (id >= 0 && id < lowest)
+            lowest = id;
+    }
+    pfree(data->locks);
+    pfree(data);
+    return lowest;
+}
+
 void SequenceLock::acquire()
 {
     LOCKTAG tag = tag_of(InvalidOid, LockClass::sequence, 0);

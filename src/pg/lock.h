@@ -12,7 +12,14 @@
 namespace hermet::pg {
 
 /* In the order in which a statement takes them. `instance` is everything at once. */
-enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 4, sequence = 5 };
+enum class LockClass : uint16 {
+    instance = 1,
+    channel = 2,
+    owner = 3,
+    profile = 4,
+    sequence = 5,
+    event = 6
+};
 
 /* What a statement of hermet's can wait for: a key of these classes, or a row (Walk::lock). */
 enum class LockWait { instance, channel, owner, profile, sequence, row };
@@ -42,6 +49,15 @@ bool try_lock_for_writing(Oid table);
  */
 using WaitListener = void (*)(LockWait wait, int64 nanoseconds);
 extern WaitListener wait_listener;
+
+/*
+ * A key that is held shared only, so that nobody waits for it: it says something to who looks for
+ * it.
+ */
+void share_key(Oid schema, LockClass lock_class, int64 id);
+bool shares_key(Oid schema, LockClass lock_class, int64 id);
+/* The lowest id, not negative, of the keys of a class that anybody holds; `otherwise` if lower. */
+int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {

@@ -167,6 +167,11 @@ Result execute(const Plan &plan, const Datum *values, Sight sight)
     return {SPI_tuptable, SPI_processed};
 }
 
+void Result::free() const
+{
+    SPI_freetuptable(table);
+}
+
 namespace {
 
 /* For statements over whole tables, until AtEOXact_GUC() of what this returns. */

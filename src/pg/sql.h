@@ -58,6 +58,7 @@ struct Result {
     Datum value(uint64 row, int column) const; /* 0 for NULL */
     int64 int8(uint64 row, int column) const { return DatumGetInt64(value(row, column)); }
     bool boolean(uint64 row, int column) const { return DatumGetBool(value(row, column)); }
+    void free() const; /* before the session ends */
 };
 
 /* Whose eyes a statement sees with. */

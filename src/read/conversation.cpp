@@ -157,7 +157,7 @@ ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &
 }
 
 void lock_guards(Instance &instance, const ConversationKeys &keys,
-                 const pg::Vector<int64> *more_profiles)
+                 const pg::Vector<int64> *more_profiles, const pg::Vector<int64> *more_owners)
 {
     if (holds_all_keys(instance, keys.users.size()))
         return;
@@ -165,6 +165,8 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
     pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>();
     if (more_profiles)
         profiles.insert(profiles.end(), more_profiles->begin(), more_profiles->end());
+    if (more_owners)
+        owners.insert(owners.end(), more_owners->begin(), more_owners->end());
     if (!keys.empty()) {
         if (!find_guards_directly(instance, keys, owners, profiles)) {
             pg::Result guards = run(instance, select_guards,

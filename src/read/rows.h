@@ -122,6 +122,10 @@ namespace large_inbox_row {
 enum { user, count };
 } // namespace large_inbox_row
 
+namespace event_row {
+enum { offset, table, key, operation, values, time, transaction, count };
+} // namespace event_row
+
 /* The columns of a table, in the order of its enumeration. */
 const pg::PathColumns &columns_of(Table table);
 

@@ -38,7 +38,8 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it'),
     ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them'),
     ('state', 'hermet_rollout', ARRAY['changed_at'], 'whose lists come from the read side; hermet.set_rollout() writes it'),
-    ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it')
+    ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it'),
+    ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -233,7 +234,15 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (2204, 'hermet_mismatch', 'user_id', 'bigint', NULL, false, 'for whom'),
     (2205, 'hermet_mismatch', 'key', 'jsonb', NULL, true, 'the first row that differed; NULL = there are only totals'),
     (2206, 'hermet_mismatch', 'read_side', 'jsonb', NULL, true, 'what differed as the read side has it; NULL = no such row'),
-    (2207, 'hermet_mismatch', 'write_side', 'jsonb', NULL, true, 'the same as the write side has it; NULL = no such row')
+    (2207, 'hermet_mismatch', 'write_side', 'jsonb', NULL, true, 'the same as the write side has it; NULL = no such row'),
+
+    (1701, 'change_event', 'event_offset', 'bigint', 'identity', false, 'order of the events; of one row''s it is the order of commits'),
+    (1702, 'change_event', 'table_name', 'text', NULL, false, 'the table of the write side'),
+    (1703, 'change_event', 'key', 'jsonb', NULL, true, 'the row, by the columns of its key; NULL = the whole table'),
+    (1704, 'change_event', 'operation', 'text', NULL, false, 'insert, update, delete or truncate'),
+    (1705, 'change_event', 'new_values', 'jsonb', NULL, true, 'the row as it was written, without passwd; NULL = it is gone'),
+    (1706, 'change_event', 'transaction_time', 'bigint', NULL, false, 'when the transaction began, Unix milliseconds'),
+    (1707, 'change_event', 'transaction_id', 'xid8', NULL, false, 'the transaction, as pg_current_xact_id() gives it')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS
@@ -283,7 +292,7 @@ CREATE FUNCTION hermet.catalog_triggers(OUT table_name text, OUT trigger_name te
          format('BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON %%I.%I FOR EACH STATEMENT EXECUTE FUNCTION hermet.forbid_write()',
                 t.table_name)
     FROM hermet.catalog_tables() t
-   WHERE t.side = 'read'
+   WHERE t.side = 'read' OR t.table_name = 'change_event'
 $$;
 COMMENT ON FUNCTION hermet.catalog_triggers() IS
     'the triggers of an instance; definition is as pg_get_triggerdef() writes it, %I standing for the schema';

@@ -449,9 +449,11 @@ CREATE FUNCTION hermet.upgrade(target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
+  events boolean;
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
+  events := hermet.events_enabled(target);
   -- A table of the write side made anew would be empty, and so would the read side be.
   FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t
             WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL
@@ -469,13 +471,16 @@ BEGIN
       JOIN pg_proc f ON f.oid = g.tgfoid
      WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal
        AND (g.tgenabled <> 'O' OR NOT EXISTS (
-             SELECT FROM hermet.catalog_triggers() t
+             SELECT FROM (SELECT * FROM hermet.catalog_triggers() UNION ALL SELECT * FROM hermet.catalog_event_triggers()) t
               WHERE t.table_name = c.relname AND t.trigger_name = g.tgname
                 AND pg_get_triggerdef(g.oid) = format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name)))
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %I.%I', r.tgname, target, r.relname);
   END LOOP;
   PERFORM hermet.complete_schema(target);
+  IF events THEN
+    PERFORM hermet.enable_events(target);
+  END IF;
   PERFORM hermet.repair(target);
   PERFORM hermet.validate_schema(target);
 END

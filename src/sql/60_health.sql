@@ -44,7 +44,9 @@ BEGIN
                 WHEN g.tgenabled = 'R' THEN 'fires in replication only'
                 WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
                 ELSE pg_get_triggerdef(g.oid) END
-      FROM hermet.catalog_triggers() t
+      FROM (SELECT * FROM hermet.catalog_triggers()
+            UNION ALL
+            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t
       JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
       LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
      WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
@@ -74,6 +76,20 @@ BEGIN
      WHERE t.side <> 'write' AND a.grantee <> c.relowner
        AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
      GROUP BY t.table_name, a.grantee;
+
+  -- Offsets that a session keeps in store would come late; so would those of a sequence that goes back.
+  RETURN QUERY
+    SELECT 'sequence altered', format('%I.change_event.event_offset', target),
+           CASE WHEN s.seqrelid IS NULL THEN 'offsets come from no sequence: events cannot be written'
+                ELSE 'readers would miss events: ALTER TABLE ... ALTER event_offset SET CACHE 1 SET INCREMENT 1 SET NO CYCLE' END
+      FROM pg_class c
+      LEFT JOIN pg_depend d ON d.refobjid = c.oid AND d.deptype = 'i' AND d.refclassid = 'pg_class'::regclass
+                           AND d.classid = 'pg_class'::regclass
+                           AND d.refobjsubid = (SELECT a.attnum FROM pg_attribute a
+                                                 WHERE a.attrelid = c.oid AND a.attname = 'event_offset' AND NOT a.attisdropped)
+      LEFT JOIN pg_sequence s ON s.seqrelid = d.objid
+     WHERE c.oid = to_regclass(format('%I.change_event', target))
+       AND (s.seqrelid IS NULL OR s.seqcache <> 1 OR s.seqincrement < 1 OR s.seqcycle);
 
   IF current_setting('session_replication_role') = 'replica' THEN
     RETURN QUERY SELECT 'triggers switched off', 'this session', 'session_replication_role is replica';

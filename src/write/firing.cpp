@@ -8,19 +8,18 @@ extern "C" {
 
 namespace hermet {
 
-bool begin_firing(TriggerData *trigger, Table table, Firing &firing)
+bool begin_firing(TriggerData *trigger, const char *table, Firing &firing)
 {
     Relation relation = trigger->tg_relation;
     pg::require_after_statement(trigger);
-    if (strcmp(RelationGetRelationName(relation), table_name(table)) != 0)
+    if (strcmp(RelationGetRelationName(relation), table) != 0)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("trigger \"%s\" of table \"%s\" is fired on table \"%s\"",
-                       trigger->tg_trigger->tgname, table_name(table),
+                       trigger->tg_trigger->tgname, table,
                        RelationGetRelationName(relation)),
                 errhint("Tables of a hermet instance keep their names; hermet.detach() stops the "
                         "maintenance."));
     firing.trigger = trigger;
-    firing.table = table;
     firing.truncate = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
     firing.old_rows.open(trigger->tg_oldtable, relation);
     firing.new_rows.open(trigger->tg_newtable, relation);

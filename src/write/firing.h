@@ -43,14 +43,15 @@ template <class State> struct Maintenance {
 };
 
 /* Opens the transition tables; false for a statement that changed nothing. */
-bool begin_firing(TriggerData *trigger, Table table, Firing &firing);
+bool begin_firing(TriggerData *trigger, const char *table, Firing &firing);
 void begin_maintenance(Firing &firing, pg::Session &session);
 
 template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
 {
     Firing &firing = pg::make<Firing>();
     firing.watch.start();
-    if (!begin_firing(trigger, maintenance.table, firing))
+    firing.table = maintenance.table;
+    if (!begin_firing(trigger, table_name(maintenance.table), firing))
         return PointerGetDatum(nullptr);
 
     State &state = pg::make<State>();
