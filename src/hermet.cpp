@@ -3,7 +3,8 @@
  * The module's entry: magic and callbacks, nothing else.
  */
 #include "pg/function.h"
-#include "instance/instance.h"
+#include "instance/bulk_load.h"
+#include "pg/lock.h"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -13,6 +14,8 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void)
 {
     hermet::register_invalidation();
+    hermet::register_bulk_load();
+    hermet::pg::register_rebuild_release();
 }
 
 HERMET_FUNCTION(version)

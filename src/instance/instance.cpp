@@ -168,7 +168,11 @@ Instance &find_own_instance(const NameData *target)
     Oid schema =
         DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
+    return find_own_instance(schema);
+}
 
+Instance &find_own_instance(Oid schema)
+{
     Instance &instance = find_instance(schema);
     if (!has_privs_of_role(GetUserId(), instance.owner))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -50,6 +50,9 @@ Instance &find_instance(Oid schema);
  * calls. */
 Instance &find_own_instance(const NameData *target);
 
+/* The same where the schema is known: looking for instances takes the server milliseconds. */
+Instance &find_own_instance(Oid schema);
+
 /* Called once, when the library is loaded. */
 void register_invalidation();
 

@@ -12,7 +12,15 @@
 namespace hermet::pg {
 
 /* In the order in which a statement takes them. `instance` is everything at once. */
-enum class LockClass : uint16 { instance = 1, channel = 2, owner = 3, profile = 4, sequence = 5 };
+enum class LockClass : uint16 {
+    instance = 1,
+    channel = 2,
+    owner = 3,
+    profile = 4,
+    sequence = 5,
+    rebuild = 6,
+    bulk_load = 7,
+};
 
 /*
  * Locks keys of one class: all ids, once each, in an order that is the same for everyone. Two ids
@@ -30,6 +38,25 @@ bool holds_instance(Oid schema);
 
 /* A table against everybody else's writes and row locks, without waiting. */
 bool try_lock_table(Oid table);
+
+/*
+ * A rebuild that this session runs, over many transactions: until release_rebuild(), an error that
+ * reaches the top level, or the session's end. False: another session runs it.
+ */
+bool hold_rebuild(Oid schema, int64 id);
+void release_rebuild();
+/* Whether some session holds it. */
+bool rebuild_runs(Oid schema, int64 id);
+
+/* Called once, when the library is loaded. */
+void register_rebuild_release();
+
+/*
+ * A bulk load: who writes for it shares its lock until the transaction ends, and who closes it has
+ * the lock alone, if he gets it without waiting.
+ */
+void share_bulk_load(Oid schema, int64 id);
+bool try_close_bulk_load(Oid schema, int64 id);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {

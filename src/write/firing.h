@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "instance/instance.h"
+#include "instance/bulk_load.h"
 #include "pg/trigger.h"
 
 namespace hermet {
@@ -48,6 +48,11 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
     Firing &firing = pg::make<Firing>();
     if (!begin_firing(trigger, maintenance.table, firing))
         return PointerGetDatum(nullptr);
+    if (loads_in_bulk(RelationGetNamespace(trigger->tg_relation))) {
+        firing.old_rows.close();
+        firing.new_rows.close();
+        return PointerGetDatum(nullptr);
+    }
 
     State &state = pg::make<State>();
     if (firing.truncate || maintenance.collect(firing, state)) {
