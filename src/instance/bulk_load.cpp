@@ -75,15 +75,17 @@ const pg::Statement insert_load = {R"(
 INSERT INTO {s}.hermet_bulk_load (role_name, pid, backend_start) VALUES ($1, $2, $3) RETURNING id)",
                                    {TEXTOID, INT4OID, TIMESTAMPTZOID}};
 
-/* Loads of sessions that are gone, and the one that is named. Of other roles' sessions the start may
- * be hidden: then they are taken for the ones. */
+/*
+ * Loads of this session, and of sessions that are gone. When another role's session started may be
+ * hidden: then it is taken for the one that loads.
+ */
 const pg::Statement select_open_loads = {R"(
 SELECT l.id FROM {s}.hermet_bulk_load l
  WHERE l.ended_at = 0
-   AND (l.id = $1 OR NOT EXISTS (
+   AND (l.pid = $1 AND l.backend_start = $2 OR NOT EXISTS (
          SELECT FROM pg_stat_get_activity(l.pid) a WHERE coalesce(a.backend_start = l.backend_start, true)))
  ORDER BY 1)",
-                                         {INT8OID}};
+                                         {INT4OID, TIMESTAMPTZOID}};
 
 const pg::Statement update_ended = {R"(
 UPDATE {s}.hermet_bulk_load l SET ended_at = $2 WHERE l.id = ANY ($1) AND l.ended_at = 0)",
@@ -139,7 +141,8 @@ int64 end_bulk_load(Instance &instance)
 {
     Load *own = find_load(instance.schema);
     const pg::Vector<int64> &open =
-        ids_of(run(instance, select_open_loads, {Int64GetDatum(own ? own->id : 0)}));
+        ids_of(run(instance, select_open_loads,
+                   {Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp)}));
     for (int64 id : open)
         if (!pg::try_close_bulk_load(instance.schema, id))
             ereport(ERROR, errcode(ERRCODE_OBJECT_IN_USE),

@@ -232,12 +232,13 @@ DECLARE
 BEGIN
   PERFORM hermet.require_own_transactions();
   -- Every transaction reads what is committed by then; at a higher level it would fail for what others wrote meanwhile.
+  -- Nothing may be evaluated between COMMIT and this: it would take a snapshot.
   COMMIT;
   SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
   SELECT b.target, b.id INTO target, id
     FROM hermet.begin_rebuild(target, view_name, batch_size, from_key, to_key, pause_ms, notice_seconds, restart) b;
   COMMIT;
-  WHILE more LOOP
+  LOOP
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     seconds := NULL;
     BEGIN
@@ -249,13 +250,12 @@ BEGIN
       SELECT f.tries, f.seconds INTO tries, seconds FROM hermet.rebuild_failed(target, id, tries, state, message, detail) f;
     END;
     COMMIT;
-    IF more THEN
-      seconds := hermet.rebuild_pause(pause_ms, seconds);
-      IF seconds IS NOT NULL THEN
-        PERFORM pg_catalog.pg_sleep(seconds);
-      END IF;
-      COMMIT;
+    EXIT WHEN NOT more;
+    seconds := hermet.rebuild_pause(pause_ms, seconds);
+    IF seconds IS NOT NULL THEN
+      PERFORM pg_catalog.pg_sleep(seconds);
     END IF;
+    COMMIT;
   END LOOP;
   PERFORM hermet.release_rebuild();
 END
@@ -304,7 +304,7 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY EXECUTE format($q$
-    SELECT %1$L::name, 'rebuild of ' || b.view_name, b.from_key, b.to_key, p.table_name, b.done, greatest(b.total, b.done), b.changed,
+    SELECT %1$L::name, replace(b.view_name, 'user_', 'rebuild_'), b.from_key, b.to_key, p.table_name, b.done, greatest(b.total, b.done), b.changed,
            s.rate, CASE WHEN b.finished_at = 0 THEN hermet.time_left(b.total - b.done, s.rate) END,
            s.state, CASE WHEN s.state = 'running' THEN b.pid END,
            to_timestamp(b.started_at / 1000.0), to_timestamp(b.updated_at / 1000.0)
