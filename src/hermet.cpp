@@ -3,8 +3,10 @@
  * The module's entry: magic, settings and callbacks, nothing else.
  */
 #include "pg/function.h"
+#include "instance/bulk_load.h"
 #include "instance/instance.h"
 #include "metrics/metrics.h"
+#include "pg/lock.h"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -15,6 +17,8 @@ void _PG_init(void)
 {
     hermet::register_invalidation();
     hermet::metrics::install();
+    hermet::register_bulk_load();
+    hermet::pg::register_rebuild_release();
 }
 
 HERMET_FUNCTION(version)

@@ -240,7 +240,12 @@ Instance &find_target_instance(const NameData *target)
 
 Instance &find_own_instance(const NameData *target)
 {
-    Instance &instance = find_target_instance(target);
+    return find_own_instance(resolve_target(target));
+}
+
+Instance &find_own_instance(Oid schema)
+{
+    Instance &instance = find_instance(schema);
     if (!has_privs_of_role(GetUserId(), instance.owner))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                 errmsg("must be owner of the hermet instance in schema %s", instance.schema_sql),

@@ -52,8 +52,10 @@ Instance &find_instance(Oid schema);
 
 /* The same for an SQL function's argument "target" (NULL: the only one), whoever calls. */
 Instance &find_target_instance(const NameData *target);
+
 /* And for functions that are its owner's: 42501 unless he calls. */
 Instance &find_own_instance(const NameData *target);
+Instance &find_own_instance(Oid schema);
 
 /* Called once, when the library is loaded. */
 void register_invalidation();

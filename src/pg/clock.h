@@ -12,10 +12,16 @@ extern "C" {
 
 namespace hermet::pg {
 
-inline int64 now_ms()
+/* In Unix milliseconds. */
+inline int64 to_ms(TimestampTz at)
 {
     constexpr int64 offset = int64(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-    return (GetCurrentTimestamp() + offset) / 1000;
+    return (at + offset) / 1000;
+}
+
+inline int64 now_ms()
+{
+    return to_ms(GetCurrentTimestamp());
 }
 
 struct Stopwatch {

@@ -148,6 +148,60 @@ int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise)
     return lowest;
 }
 
+namespace {
+
+/* The rebuild that this session holds. */
+bool holds_rebuild = false;
+LOCKTAG held_rebuild;
+
+/* A lock of the session outlives an error; the rebuild does not. */
+void release_after_error(XactEvent event, void *)
+{
+    if (event == XACT_EVENT_ABORT)
+        release_rebuild();
+}
+
+} // namespace
+
+bool hold_rebuild(Oid schema, int64 id)
+{
+    release_rebuild();
+    held_rebuild = tag_of(schema, LockClass::rebuild, id);
+    holds_rebuild =
+        LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    return holds_rebuild;
+}
+
+void release_rebuild()
+{
+    if (holds_rebuild)
+        LockRelease(&held_rebuild, ExclusiveLock, true);
+    holds_rebuild = false;
+}
+
+bool rebuild_runs(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::rebuild, id);
+    return LockWaiterCount(&tag) > 0; /* counts the holder, too */
+}
+
+void register_rebuild_release()
+{
+    RegisterXactCallback(release_after_error, nullptr);
+}
+
+void share_bulk_load(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
+    LockAcquire(&tag, intention_mode, false, false);
+}
+
+bool try_close_bulk_load(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
+    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 void SequenceLock::acquire()
 {
     LOCKTAG tag = tag_of(InvalidOid, LockClass::sequence, 0);

@@ -18,7 +18,9 @@ enum class LockClass : uint16 {
     owner = 3,
     profile = 4,
     sequence = 5,
-    event = 6
+    event = 6,
+    rebuild = 7,
+    bulk_load = 8,
 };
 
 /* What a statement of hermet's can wait for: a key of these classes, or a row (Walk::lock). */
@@ -58,6 +60,25 @@ void share_key(Oid schema, LockClass lock_class, int64 id);
 bool shares_key(Oid schema, LockClass lock_class, int64 id);
 /* The lowest id, not negative, of the keys of a class that anybody holds; `otherwise` if lower. */
 int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise);
+
+/*
+ * A rebuild that this session runs, over many transactions: until release_rebuild(), an error that
+ * reaches the top level, or the session's end. False: another session runs it.
+ */
+bool hold_rebuild(Oid schema, int64 id);
+void release_rebuild();
+/* Whether some session holds it. */
+bool rebuild_runs(Oid schema, int64 id);
+
+/* Called once, when the library is loaded. */
+void register_rebuild_release();
+
+/*
+ * A bulk load: who writes for it shares its lock until the transaction ends, and who closes it has
+ * the lock alone, if he gets it without waiting.
+ */
+void share_bulk_load(Oid schema, int64 id);
+bool try_close_bulk_load(Oid schema, int64 id);
 
 /* One session at a time, for the time between acquire() and release(). */
 struct SequenceLock {

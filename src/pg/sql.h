@@ -83,12 +83,33 @@ struct Parameters {
     const char *nulls;
 };
 
+/* How the tables of a text that runs once are read. */
+enum class Access {
+    any,  /* as the planner likes */
+    keys, /* by index, whatever it expects: the text names a few rows of large tables */
+};
+
 /* Runs a text once, planned for its values; own_write as in Statement. */
 Result execute_once(const char *sql, const Parameters &parameters, Sight sight,
-                    bool own_write = false);
+                    bool own_write = false, Access access = Access::any);
 
-/* The same with the caller's snapshot, its rows appended to a set. Returns how many. */
-int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);
+/* The same with the caller's snapshot, its rows appended to a set. */
+void execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);
+
+/* What execute_selected() saw. */
+struct Seen {
+    int64 rows;     /* all that the text gave, the lines of one row counting once */
+    int64 selected; /* those that were appended */
+};
+
+/*
+ * The same, but only rows that are selected are appended, in order; the others are counted. The
+ * text's first column is whether a row is selected; then come `keys` bigint columns, which are the
+ * row's key, a bigint that numbers the lines of one row, and the set's columns. Memory does not
+ * grow with the rows.
+ */
+Seen execute_selected(ReturnSetInfo *set, const char *sql, int keys, const Parameters &parameters,
+                      Access access);
 
 /* Where rows are kept, in the memory of `memory` or on disk. */
 struct RowStore {

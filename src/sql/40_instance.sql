@@ -50,6 +50,7 @@ CREATE FUNCTION hermet.type_sql(target name, type_name text) RETURNS text
   SELECT CASE WHEN type_name LIKE '%\_enum' THEN format('%I.%I', target, type_name)
               WHEN type_name = 'int' THEN 'integer'
               WHEN type_name = 'float8' THEN 'double precision'
+              WHEN type_name = 'timestamptz' THEN 'timestamp with time zone'
               ELSE replace(type_name, 'varchar', 'character varying') END
 $$;
 COMMENT ON FUNCTION hermet.type_sql(name, text) IS 'a type of the catalog as format_type() writes it';

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "instance/bulk_load.h"
 #include "metrics/metrics.h"
 #include "pg/trigger.h"
 
@@ -53,6 +54,11 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
     firing.table = maintenance.table;
     if (!begin_firing(trigger, table_name(maintenance.table), firing))
         return PointerGetDatum(nullptr);
+    if (loads_in_bulk(RelationGetNamespace(trigger->tg_relation))) {
+        firing.old_rows.close();
+        firing.new_rows.close();
+        return PointerGetDatum(nullptr);
+    }
 
     State &state = pg::make<State>();
     if (firing.truncate || maintenance.collect(firing, state)) {
