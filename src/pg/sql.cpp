@@ -249,14 +249,14 @@ bool own_write_runs()
 
 Session *Session::current = nullptr;
 
-void Session::begin(Oid owner)
+void Session::begin(Oid owner, int why)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     connected = false;
     memory = CurrentMemoryContext;
     outer = current;
-    cause = 0;
+    cause = why;
     current = this;
 }
 

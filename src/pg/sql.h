@@ -112,7 +112,7 @@ struct Session {
     Session *outer;
     int cause; /* who has the work done, in the caller's numbering; 0: nobody in particular */
 
-    void begin(Oid owner);
+    void begin(Oid owner, int why = 0);
     void connect();
     void end();
 
