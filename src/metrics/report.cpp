@@ -302,13 +302,13 @@ HERMET_FUNCTION(metrics_text)
 
     StringInfoData out;
     initStringInfo(&out);
-    const Family *told = nullptr;
+    const char *told = "";
     for (const Sample &sample : collect()) {
         const Family &family = *sample.family;
-        if (told != &family)
+        if (strcmp(told, family.name) != 0)
             appendStringInfo(&out, "# HELP %s %s\n# TYPE %s %s\n", family.name, family.help,
                              family.name, kinds[static_cast<int>(family.kind)]);
-        told = &family;
+        told = family.name;
         append_line(&out, sample);
     }
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
