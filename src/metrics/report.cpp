@@ -94,7 +94,8 @@ void read_gauges(const Owned &instance, pg::Vector<Gauge> &gauges)
 double unix_seconds(TimestampTz time)
 {
     constexpr int64 offset = int64(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-    return static_cast<double>(time / 1000 + offset) / 1000;
+    int64 milliseconds = time / 1000 + offset;
+    return static_cast<double>(milliseconds) / 1000;
 }
 
 uint64 read(int counter)
@@ -301,13 +302,13 @@ HERMET_FUNCTION(metrics_text)
 
     StringInfoData out;
     initStringInfo(&out);
-    const Family *family = nullptr;
+    const char *told = "";
     for (const Sample &sample : collect()) {
-        if (sample.family != family) {
-            family = sample.family;
-            appendStringInfo(&out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help,
-                             family->name, kinds[static_cast<int>(family->kind)]);
-        }
+        const Family &family = *sample.family;
+        if (strcmp(told, family.name) != 0)
+            appendStringInfo(&out, "# HELP %s %s\n# TYPE %s %s\n", family.name, family.help,
+                             family.name, kinds[static_cast<int>(family.kind)]);
+        told = family.name;
         append_line(&out, sample);
     }
     PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));

@@ -400,7 +400,7 @@ bool own_write_runs()
 
 Session *Session::current = nullptr;
 
-void Session::begin(Oid owner)
+void Session::begin(Oid owner, int why)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
@@ -419,7 +419,7 @@ void Session::start(bool caller)
     connected = false;
     memory = CurrentMemoryContext;
     outer = current;
-    cause = 0;
+    cause = why;
     current = this;
 }
 

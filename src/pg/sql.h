@@ -146,7 +146,7 @@ struct Session {
     Session *outer;
     int cause; /* who has the work done, in the caller's numbering; 0: nobody in particular */
 
-    void begin(Oid owner);
+    void begin(Oid owner, int why = 0);
     /*
      * For queries with the caller's rights: row security's functions may be the caller's own, so
      * that his search_path stays, and the texts qualify everything, operators too.

@@ -62,8 +62,7 @@ void begin_maintenance(Firing &firing, pg::Session &session)
 {
     Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));
     firing.instance = &instance;
-    session.begin(instance.owner);
-    session.cause = metrics::cause_of(firing.table);
+    session.begin(instance.owner, metrics::cause_of(firing.table));
     lock_relations(instance);
     pg::lock_instance_intention(instance.schema);
 }

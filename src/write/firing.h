@@ -62,7 +62,7 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
 
     State &state = pg::make<State>();
     if (firing.truncate || maintenance.collect(firing, state)) {
-        pg::Session session;
+        pg::Session session = {};
         begin_maintenance(firing, session);
         if (firing.truncate)
             maintenance.truncate(firing);
