@@ -212,7 +212,8 @@ Oid resolve_target(const NameData *target)
     ListCell *cell;
     foreach (cell, resolved) {
         const Resolved *known = static_cast<Resolved *>(lfirst(cell));
-        if (known->only ? !target : target && namestrcmp(const_cast<Name>(target), NameStr(known->name)) == 0)
+        if (known->only ? !target
+                        : target && namestrcmp(const_cast<Name>(target), NameStr(known->name)) == 0)
             return known->schema;
     }
 

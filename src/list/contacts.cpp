@@ -1,21 +1,15 @@
 #include "list/list.h"
 
-#include "list/cursor.h"
-
 /* What the function returns, of rows v that know their displayed name. */
 #define COLUMNS(updated_at)                                                                        \
     "v.id, v.user_id, v.contact_id, v.contact_nickname, v.contact_avatar, v.contact_info_ver, "    \
     "v.remark_name, v.group_name, v.tags, v.is_starred, v.is_blocked, v.mobile, "                  \
     "v.source::pg_catalog.text, v.added_at, v.deleted_at, v.created_at, " updated_at ", "          \
-    "pg_catalog.jsonb_build_object('is_starred', v.is_starred, 'name', v.displayed_name, "         \
-    "'id', v.id, 'contact_id', v.contact_id)"
+    "hermet.contact_cursor(v.is_starred, v.displayed_name, v.id, v.contact_id)"
 
 namespace hermet {
 
 namespace {
-
-const CursorField cursor_fields[] = {
-    {"is_starred", BOOLOID}, {"name", TEXTOID}, {"id", INT8OID}, {"contact_id", INT8OID}};
 
 /*
  * By the bytes of the name: an order that no other locale, library or version changes under a
@@ -27,10 +21,11 @@ const CursorField cursor_fields[] = {
 
 /* $1 user, $2 rows, of the stored or of the derived rows; everything qualified. */
 #define PAGE(columns, read, rows, after)                                                           \
-    "SELECT " columns " FROM (SELECT " read ", " DISPLAYED_NAME " AS displayed_name"               \
-    "  FROM " rows " v"                                                                            \
+    "SELECT " columns " FROM (SELECT v.is_starred AS starred, " DISPLAYED_NAME                     \
+    "       AS displayed_name, v.id AS friendship, v.contact_id AS contact, " read "  FROM " rows  \
+    " v"                                                                                           \
     " WHERE v.user_id OPERATOR(pg_catalog.=) $1" after                                             \
-    " ORDER BY v.is_starred DESC, displayed_name, v.id, v.contact_id LIMIT $2) v"
+    " ORDER BY starred DESC, displayed_name, friendship, contact LIMIT $2) v"
 
 /* After the cursor $3, $4, $5, $6. */
 #define AFTER                                                                                      \
@@ -45,18 +40,20 @@ const CursorField cursor_fields[] = {
                  " WHERE w.user_id = v.user_id AND w.contact_id = v.contact_id), 0)"),             \
          "{columns contact}", "({contact})", after)
 
-#define FIRST_TYPES {INT8OID, INT8OID}
-#define NEXT_TYPES {INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID}
+#define FIRST_TYPES                                                                                \
+    {                                                                                              \
+        INT8OID, INT8OID                                                                           \
+    }
+#define NEXT_TYPES                                                                                 \
+    {                                                                                              \
+        INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID                                       \
+    }
 
-const pg::Statement first_page[] = {{STORED(""), FIRST_TYPES},
-                                    {STORED(""), FIRST_TYPES}};
-const pg::Statement next_page[] = {{STORED(AFTER), NEXT_TYPES},
-                                   {STORED(AFTER), NEXT_TYPES}};
+const pg::Statement first_page[] = {{STORED(""), FIRST_TYPES}, {STORED(""), FIRST_TYPES}};
+const pg::Statement next_page[] = {{STORED(AFTER), NEXT_TYPES}, {STORED(AFTER), NEXT_TYPES}};
 
-const char *const friendships = "(SELECT * FROM {s}.friendship WHERE user_id = $1) f";
-
-const pg::Statement first_joined = {JOINED(""), FIRST_TYPES, friendships};
-const pg::Statement next_joined = {JOINED(AFTER), NEXT_TYPES, friendships};
+const pg::Statement first_joined = {JOINED(""), FIRST_TYPES, "{friendships_of_user}"};
+const pg::Statement next_joined = {JOINED(AFTER), NEXT_TYPES, "{friendships_of_user}"};
 
 void run_page(Instance &instance, const ListRequest &request, const pg::RowStore &store,
               const pg::Statement &first, const pg::Statement &next)
@@ -82,19 +79,14 @@ void join(Instance &instance, const ListRequest &request, const pg::RowStore &st
     run_page(instance, request, store, first_joined, next_joined);
 }
 
-void read_after(Datum cursor, ListRequest &request)
-{
-    read_cursor(cursor, cursor_fields, lengthof(cursor_fields), "contact_list", request.after);
-}
-
 } // namespace
 
 const Listing contact_listing = {metrics::Endpoint::contact_list,
                                  "contact_list",
+                                 &contact_cursors,
                                  Table::user_contact_view,
                                  "contact_id",
                                  17,
-                                 read_after,
                                  read_view,
                                  join};
 

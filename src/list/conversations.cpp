@@ -1,7 +1,5 @@
 #include "list/list.h"
 
-#include "list/cursor.h"
-
 /* What the function returns, of rows v. */
 #define COLUMNS(updated_at)                                                                        \
     "v.id, v.user_id, v.channel_id, v.conversation_type::pg_catalog.text, v.conversation_name, "   \
@@ -10,30 +8,30 @@
     "v.is_hidden, v.is_starred, v.marked_unread, v.last_message_id, v.last_message_type, "         \
     "v.last_message_content, v.last_message_sender_id, v.last_message_sender_name, "               \
     "v.last_message_time, v.last_read_message_id, v.unread_count, v.mention_count, v.opened_at, "  \
-    "v.closed_at, v.created_at, " updated_at ", pg_catalog.jsonb_build_object("                    \
-    "'is_pinned', v.is_pinned, 'moved_at', greatest(v.last_message_time, v.opened_at), "           \
-    "'channel_id', v.channel_id)"
+    "v.closed_at, v.created_at, " updated_at ", "                                                  \
+    "hermet.conversation_cursor(v.is_pinned, v.moved_at, v.channel_id)"
 
 namespace hermet {
 
 namespace {
 
-const CursorField cursor_fields[] = {
-    {"is_pinned", BOOLOID}, {"moved_at", INT8OID}, {"channel_id", INT8OID}};
-
 /*
  * From the read side: $1 user, $2 rows, $3 hidden ones too. Everything is qualified: these run with
  * the caller's search_path. What is made of a row is made of the page's rows only. list_hour rises
- * with moved_at (or is 0), so that it changes nothing in the order, and the index has it.
+ * with moved_at (or is 0), so that it changes nothing in the order, and the index has it. What is
+ * sorted by comes first in a row, where the sort finds it without walking through the row.
  */
 #define PAGE_OF_VIEW(after)                                                                        \
-    "SELECT " COLUMNS("v.updated_at") " FROM (SELECT {columns conversation}, updated_at"           \
-    "  FROM {s}.user_conversation_view v"                                                          \
-    " WHERE v.user_id OPERATOR(pg_catalog.=) $1 AND v.closed_at OPERATOR(pg_catalog.=) 0"          \
-    "   AND (NOT v.is_hidden OR $3)" after                                                         \
-    " ORDER BY v.is_pinned DESC, v.list_hour DESC,"                                                \
-    "          greatest(v.last_message_time, v.opened_at) DESC, v.channel_id DESC"                 \
-    " LIMIT $2) v"
+    "SELECT " COLUMNS("v.updated_at") " FROM (SELECT v.is_pinned AS pinned, v.list_hour AS hour,"  \
+                                      "       greatest(v.last_message_time, v.opened_at) AS "      \
+                                      "moved_at, v.channel_id AS channel,"                         \
+                                      "       {columns conversation}, updated_at"                  \
+                                      "  FROM {s}.user_conversation_view v"                        \
+                                      " WHERE v.user_id OPERATOR(pg_catalog.=) $1 AND "            \
+                                      "v.closed_at OPERATOR(pg_catalog.=) 0"                       \
+                                      "   AND (NOT v.is_hidden OR $3)" after                       \
+                                      " ORDER BY pinned DESC, hour DESC, moved_at DESC, channel "  \
+                                      "DESC LIMIT $2) v"
 
 /* After the cursor $4, $5, $6. The first condition is for the index: $7 is the hour of $5. */
 #define AFTER_IN_VIEW                                                                              \
@@ -41,8 +39,14 @@ const CursorField cursor_fields[] = {
     " AND ROW(v.is_pinned, greatest(v.last_message_time, v.opened_at), v.channel_id)"              \
     "     OPERATOR(pg_catalog.<) ROW($4, $5, $6)"
 
-#define FIRST_TYPES {INT8OID, INT8OID, BOOLOID}
-#define NEXT_TYPES {INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID}
+#define FIRST_TYPES                                                                                \
+    {                                                                                              \
+        INT8OID, INT8OID, BOOLOID                                                                  \
+    }
+#define NEXT_TYPES                                                                                 \
+    {                                                                                              \
+        INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID                              \
+    }
 
 /* By Reader: a plan belongs to one role, where there is row security. */
 const pg::Statement first_page[] = {{PAGE_OF_VIEW(""), FIRST_TYPES},
@@ -63,19 +67,19 @@ const pg::Statement next_page[] = {{PAGE_OF_VIEW(AFTER_IN_VIEW), NEXT_TYPES},
 #define AFTER_IN_JOIN                                                                              \
     " AND (q.is_pinned, greatest(q.last_message_time, q.opened_at), q.channel_id) < ($4, $5, $6)"
 
-const char *const memberships = "(SELECT * FROM {s}.channel_member WHERE user_id = $1) cm";
-
-const pg::Statement first_keys = {KEYS_OF_PAGE(""), FIRST_TYPES, memberships};
-const pg::Statement next_keys = {KEYS_OF_PAGE(AFTER_IN_JOIN), NEXT_TYPES, memberships};
+const pg::Statement first_keys = {KEYS_OF_PAGE(""), FIRST_TYPES, "{members_of_user}"};
+const pg::Statement next_keys = {KEYS_OF_PAGE(AFTER_IN_JOIN), NEXT_TYPES, "{members_of_user}"};
 
 /* updated_at is no rule's: only the stored row can tell. */
-const pg::Statement rows_of_keys = {
-    "SELECT " COLUMNS("coalesce((SELECT w.updated_at FROM {s}.user_conversation_view w"
-                      "           WHERE w.user_id = v.user_id AND w.channel_id = v.channel_id), 0)")
-    " FROM ({conversation}) v"
-    " ORDER BY v.is_pinned DESC, greatest(v.last_message_time, v.opened_at) DESC, v.channel_id DESC",
-    {INT8ARRAYOID, INT8ARRAYOID},
-    "{members_of_keys}"};
+const pg::Statement rows_of_keys =
+    {"SELECT " COLUMNS("coalesce((SELECT w.updated_at FROM {s}.user_conversation_view w"
+                       "           WHERE w.user_id = v.user_id AND w.channel_id = v.channel_id), "
+                       "0)") " FROM (SELECT d.*, greatest(d.last_message_time, d.opened_at) AS "
+                             "moved_at"
+                             "         FROM ({conversation}) d) v"
+                             " ORDER BY v.is_pinned DESC, v.moved_at DESC, v.channel_id DESC",
+     {INT8ARRAYOID, INT8ARRAYOID},
+     "{members_of_keys}"};
 
 /* As rule 9's neighbour derives list_hour: see docs/architecture.md, "Large inboxes". */
 Datum hour_of(Datum moved_at)
@@ -106,8 +110,7 @@ pg::Result select_keys(Instance &instance, const ListRequest &request)
     const Datum *after = request.after;
     if (request.paged)
         return run(instance, next_keys,
-                   {user, rows, hidden, after[0], after[1], after[2], Datum(0)},
-                   pg::Sight::caller);
+                   {user, rows, hidden, after[0], after[1], after[2], Datum(0)}, pg::Sight::caller);
     return run(instance, first_keys, {user, rows, hidden}, pg::Sight::caller);
 }
 
@@ -124,20 +127,14 @@ void join(Instance &instance, const ListRequest &request, const pg::RowStore &st
         run_into(instance, rows_of_keys, {pg::int8_array(users), pg::int8_array(channels)}, store);
 }
 
-void read_after(Datum cursor, ListRequest &request)
-{
-    read_cursor(cursor, cursor_fields, lengthof(cursor_fields), "conversation_list",
-                request.after);
-}
-
 } // namespace
 
 const Listing conversation_listing = {metrics::Endpoint::conversation_list,
                                       "conversation_list",
+                                      &conversation_cursors,
                                       Table::user_conversation_view,
                                       "channel_id",
                                       30,
-                                      read_after,
                                       read_view,
                                       join};
 

@@ -13,8 +13,18 @@ struct CursorField {
     Oid type; /* BOOLOID, INT8OID or TEXTOID */
 };
 
-/* The fields of a cursor, as the list's query writes them; 22023 for anything else. */
-void read_cursor(Datum cursor, const CursorField *fields, int n, const char *function,
-                 Datum *values);
+/* The cursors of one list: what its order goes by. */
+struct CursorKind {
+    static constexpr int max_fields = 4;
+
+    const char *list;
+    int count;
+    CursorField fields[max_fields];
+};
+
+extern const CursorKind conversation_cursors, contact_cursors;
+
+/* The values of a cursor's fields; 22023 if it is none of this kind. */
+void read_cursor(const CursorKind &kind, Datum cursor, Datum *values);
 
 } // namespace hermet

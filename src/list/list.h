@@ -6,19 +6,18 @@
 #pragma once
 
 #include "instance/instance.h"
+#include "list/cursor.h"
 #include "metrics/metrics.h"
 
 namespace hermet {
 
 /* What a call asks for. */
 struct ListRequest {
-    static constexpr int max_fields = 4;
-
     int64 user;
     int64 max_rows;
     bool include_hidden;
     bool paged; /* it goes on after a cursor */
-    Datum after[max_fields];
+    Datum after[CursorKind::max_fields];
 };
 
 enum class Reader { caller, owner };
@@ -26,11 +25,11 @@ enum class Reader { caller, owner };
 struct Listing {
     metrics::Endpoint endpoint;
     const char *name;
-    Table view;      /* what the caller must be allowed to read */
-    const char *key; /* the column that names a row of the list; NULL: there is one row */
-    int updated_at;  /* the number of that column, which no rule decides; 0: there is none */
+    const CursorKind *cursors; /* NULL: there is one page */
+    Table view;                /* what the caller must be allowed to read */
+    const char *key;           /* the column that names a row of the list; NULL: there is one row */
+    int updated_at; /* the number of that column, which no rule decides; 0: there is none */
 
-    void (*read_after)(Datum cursor, ListRequest &);
     /* Appends the page; in a session of the reader's kind, of the owner's for join. */
     void (*read)(Instance &, const ListRequest &, const pg::RowStore &, Reader);
     void (*join)(Instance &, const ListRequest &, const pg::RowStore &);

@@ -35,7 +35,7 @@ void read_after(FunctionCallInfo fcinfo, int number, const Listing &listing, Lis
 {
     request.paged = !PG_ARGISNULL(number);
     if (request.paged)
-        listing.read_after(PG_GETARG_DATUM(number), request);
+        read_cursor(*listing.cursors, PG_GETARG_DATUM(number), request.after);
 }
 
 bool under_policies(Oid view)
@@ -50,8 +50,7 @@ bool under_policies(Oid view)
 bool may_be_joined(const Instance &instance, Oid view)
 {
     return pg_namespace_aclcheck(instance.schema, GetUserId(), ACL_USAGE) == ACLCHECK_OK &&
-           pg_class_aclcheck(view, GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
-           !under_policies(view);
+           pg_class_aclcheck(view, GetUserId(), ACL_SELECT) == ACLCHECK_OK && !under_policies(view);
 }
 
 void read_as_caller(Instance &instance, const Listing &listing, const ListRequest &request,

@@ -64,8 +64,8 @@ bool same_row(TupleTableSlot *a, TupleTableSlot *b, int but)
             continue;
         if (a->tts_isnull[i] != b->tts_isnull[i])
             return false;
-        if (!a->tts_isnull[i] && !datum_image_eq(a->tts_values[i], b->tts_values[i],
-                                                 column->attbyval, column->attlen))
+        if (!a->tts_isnull[i] &&
+            !datum_image_eq(a->tts_values[i], b->tts_values[i], column->attbyval, column->attlen))
             return false;
     }
     return true;
@@ -133,7 +133,8 @@ void note(const Instance &instance, const Listing &listing, const ListRequest &r
           const Difference &difference)
 {
     Oid table = get_relname_relid("hermet_mismatch", instance.schema);
-    if (XactReadOnly || RecoveryInProgress() || !OidIsValid(table) || !pg::try_lock_for_writing(table))
+    if (XactReadOnly || RecoveryInProgress() || !OidIsValid(table) ||
+        !pg::try_lock_for_writing(table))
         return;
     Oid types[] = {TEXTOID, INT8OID, JSONBOID, JSONBOID, TEXTOID};
     Datum values[] = {CStringGetTextDatum(listing.name), Int64GetDatum(request.user),

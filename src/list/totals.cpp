@@ -17,9 +17,7 @@ namespace {
 
 const pg::Statement stored[] = {{TOTALS("{s}.user_conversation_view"), {INT8OID}},
                                 {TOTALS("{s}.user_conversation_view"), {INT8OID}}};
-const pg::Statement joined = {TOTALS("({conversation})"),
-                              {INT8OID},
-                              "(SELECT * FROM {s}.channel_member WHERE user_id = $1) cm"};
+const pg::Statement joined = {TOTALS("({conversation})"), {INT8OID}, "{members_of_user}"};
 
 void read_view(Instance &instance, const ListRequest &request, const pg::RowStore &store,
                Reader reader)
@@ -36,10 +34,10 @@ void join(Instance &instance, const ListRequest &request, const pg::RowStore &st
 
 const Listing totals_listing = {metrics::Endpoint::unread_totals,
                                 "unread_totals",
+                                nullptr,
                                 Table::user_conversation_view,
                                 nullptr,
                                 0,
-                                nullptr,
                                 read_view,
                                 join};
 

@@ -47,8 +47,7 @@ bool read_single_row(Oid relation, const Column *columns, int n, Datum *values)
     if (!opened)
         return false;
     bool found = opened->rd_rel->relkind == RELKIND_RELATION &&
-                 opened->rd_rel->relam == HEAP_TABLE_AM_OID &&
-                 read_row(opened, columns, n, values);
+                 opened->rd_rel->relam == HEAP_TABLE_AM_OID && read_row(opened, columns, n, values);
     table_close(opened, NoLock);
     return found;
 }

@@ -404,16 +404,16 @@ void Session::begin(Oid owner, int why)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-    start(false);
+    start(false, why);
 }
 
 void Session::begin_as_caller()
 {
     GetUserIdAndSecContext(&user, &security);
-    start(true);
+    start(true, 0);
 }
 
-void Session::start(bool caller)
+void Session::start(bool caller, int why)
 {
     as_caller = caller;
     connected = false;

@@ -158,7 +158,7 @@ struct Session {
     static Session *current;
 
   private:
-    void start(bool caller);
+    void start(bool caller, int why);
 };
 
 /* setval() with the rights of the sequence's owner. */

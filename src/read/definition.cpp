@@ -204,7 +204,13 @@ SELECT cm.channel_id AS id,
   JOIN {s}.channel_member cm ON cm.user_id = k.user_id AND cm.channel_id = k.channel_id)"},
     {"members_of_channels", R"(unnest($1::bigint[]) k (channel_id)
   JOIN {s}.channel_member cm ON cm.channel_id = k.channel_id)"},
+    /*
+     * OFFSET 0: else the planner compares everything with $1 and not with the membership, and joins
+     * all that a user has with all that he has.
+     */
+    {"members_of_user", "(SELECT * FROM {s}.channel_member WHERE user_id = $1 OFFSET 0) cm"},
     {"all_friendships", "{s}.friendship f"},
+    {"friendships_of_user", "(SELECT * FROM {s}.friendship WHERE user_id = $1 OFFSET 0) f"},
     {"all_channels", "(SELECT id AS channel_id FROM {s}.channel) cm"},
     {"channels_of_keys", "unnest($1::bigint[]) cm (channel_id)"},
 };

@@ -29,6 +29,16 @@ CREATE FUNCTION hermet.unread_totals(user_id bigint, target name DEFAULT NULL)
 COMMENT ON FUNCTION hermet.unread_totals(bigint, name) IS
     'unread messages and mentions of a user, and his conversations with some or marked as unread; closed and hidden ones left out';
 
+CREATE FUNCTION hermet.conversation_cursor(is_pinned boolean, moved_at bigint, channel_id bigint) RETURNS jsonb
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hermet_conversation_cursor';
+COMMENT ON FUNCTION hermet.conversation_cursor(boolean, bigint, bigint) IS
+    'the cursor of conversation_list() behind the row with these values; moved_at is the later of last_message_time and opened_at';
+
+CREATE FUNCTION hermet.contact_cursor(is_starred boolean, name text, id bigint, contact_id bigint) RETURNS jsonb
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hermet_contact_cursor';
+COMMENT ON FUNCTION hermet.contact_cursor(boolean, text, bigint, bigint) IS
+    'the cursor of contact_list() behind the row with these values; name is the displayed name';
+
 CREATE FUNCTION hermet.set_rollout(percent float8, shadow boolean DEFAULT false, target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
