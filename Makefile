@@ -28,7 +28,7 @@ SHLIB_LINK += -lstdc++ -Wl,--version-script=src/hermet.map
 override with_llvm = no
 
 # These have recipes of their own and need no pg_config: they install what is missing first.
-OWN_GOALS = help deps check demo replay storm sanitize mutants bench format lint dist
+OWN_GOALS = help deps check check-metrics demo replay storm sanitize mutants bench format lint dist
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -59,6 +59,10 @@ deps:
 #:                             LOGS=folder replays chat logs from there too
 check: deps
 	@test/check
+
+#: make check-metrics        Prometheus scrapes a throwaway cluster, and every query of the dashboard returns data
+check-metrics: deps
+	@test/metrics/scrape
 
 #: make demo                 a guided tour on a throwaway cluster (KEEP=1 leaves it running)
 demo: deps

@@ -103,7 +103,7 @@ SELECT a.attrelid::regclass AS table, a.attname AS column, format_type(a.atttypi
  WHERE a.attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'im'::regnamespace AND relkind = 'r') AND a.attnum > 0
  ORDER BY array_position('{biz_user,channel,channel_member,channel_read_record,friendship,channel_application,message,conversation_setting,
                            user_conversation_view,user_contact_view,conversation_reverse_index,contact_reverse_index,
-                           hermet_instance,hermet_check,hermet_incident}'::text[], (SELECT relname::text FROM pg_class WHERE oid = a.attrelid)), a.attnum;
+                           hermet_instance,hermet_check,hermet_incident}'::text[], (SELECT relname::text FROM pg_class WHERE oid = a.attrelid)), a.attrelid::regclass::text COLLATE "C", a.attnum;
 SELECT t.typname AS type, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS labels
   FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE t.typnamespace = 'im'::regnamespace GROUP BY 1 ORDER BY 1;
 -- The keys.

@@ -1,9 +1,12 @@
 /*
  * hermet: keeps an inbox and an address book exactly right inside PostgreSQL.
- * The module's entry: magic and callbacks, nothing else.
+ * The module's entry: magic, settings and callbacks, nothing else.
  */
 #include "pg/function.h"
+#include "instance/bulk_load.h"
 #include "instance/instance.h"
+#include "metrics/metrics.h"
+#include "pg/lock.h"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -13,6 +16,9 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void)
 {
     hermet::register_invalidation();
+    hermet::metrics::install();
+    hermet::register_bulk_load();
+    hermet::pg::register_rebuild_release();
 }
 
 HERMET_FUNCTION(version)

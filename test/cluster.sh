@@ -3,6 +3,7 @@
 #
 #   cluster_prepare          a work folder ($WORK) that goes away when the script ends, however it ends
 #   cluster_build            builds the extension and installs it for this cluster only
+#   cluster_library          what to preload
 #   cluster_start [setting]  initdb and start; afterwards PGHOST, PGPORT, PGUSER lead to it
 #   as_server command...     runs a command as the user that owns the cluster, in $WORK
 #
@@ -92,6 +93,15 @@ cluster_build() {
         tail -n 5 "$log" >&2
         die "this server has no extension_destdir setting, and $("$PG_CONFIG" --sharedir) is not" \
             "writable: run 'make install' with the rights it needs, then again"
+    fi
+}
+
+# What shared_preload_libraries calls the library: extension_destdir does not lead there.
+cluster_library() {
+    if [[ $DESTDIR_KNOWN ]]; then
+        echo "$WORK/install$("$PG_CONFIG" --pkglibdir)/hermet"
+    else
+        echo hermet
     fi
 }
 

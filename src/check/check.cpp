@@ -1,6 +1,8 @@
 /*
  * hermet.check_consistency(), consistency_summary(), definition(): is it right, and by which rules.
  */
+#include "instance/bulk_load.h"
+#include "metrics/metrics.h"
 #include "pg/function.h"
 #include "read/compare.h"
 
@@ -12,28 +14,58 @@ namespace hermet {
 
 namespace {
 
-/* A check in a read-only transaction, or on a standby, leaves no note of itself. */
-const pg::Statement insert_check = {R"(
+/*
+ * A check in a read-only transaction, or on a standby, leaves no note of itself. Old notes go, but
+ * those that still say something: what was found and not looked for again since, and the last check
+ * of a whole table.
+ */
+const pg::Statement insert_check = {
+    R"(
 WITH pruned AS (
   DELETE FROM {s}.hermet_check
    WHERE id IN (SELECT o.id FROM {s}.hermet_check o
                  WHERE o.id < (SELECT max(n.id) - 1000 FROM {s}.hermet_check n)
+                   AND (o.problems = 0 AND NOT (o.user_id IS NULL AND o.sample = 1 AND o.from_key IS NULL AND o.to_key IS NULL)
+                        OR EXISTS (SELECT FROM {s}.hermet_check l
+                                    WHERE l.table_name = o.table_name AND l.id > o.id
+                                      AND l.user_id IS NULL AND l.sample = 1 AND l.from_key IS NULL AND l.to_key IS NULL))
                  LIMIT 1000 FOR UPDATE SKIP LOCKED))
+INSERT INTO {s}.hermet_check (begun_at, table_name, user_id, sample, from_key, to_key, rows_checked, problems)
+VALUES ($1, $2, nullif($3, -9223372036854775808), $4, nullif($5, -9223372036854775808),
+        nullif($6, 9223372036854775807), $7, $8))",
+    {INT8OID, TEXTOID, INT8OID, FLOAT8OID, INT8OID, INT8OID, INT8OID, INT8OID}};
+
+/* In the hermet_check of an instance that 0.1.0 made. */
+const pg::Statement insert_earlier_check = {R"(
 INSERT INTO {s}.hermet_check (table_name, user_id, sample, problems)
 VALUES ($1, nullif($2, -9223372036854775808), $3, $4))",
-                                    {TEXTOID, INT8OID, FLOAT8OID, INT8OID}};
+                                            {TEXTOID, INT8OID, FLOAT8OID, INT8OID}};
 
-void note_check(Instance &instance, const Derived &derived, const Extent &extent, int64 problems)
+bool can_note()
 {
-    if (XactReadOnly || RecoveryInProgress())
-        return;
-    run(instance, insert_check,
-        {CStringGetTextDatum(derived.table),
-         Int64GetDatum(extent.has_user ? extent.user : PG_INT64_MIN), Float8GetDatum(extent.sample),
-         Int64GetDatum(problems)});
+    return !XactReadOnly && !RecoveryInProgress();
 }
 
-/* What the arguments (target, table_name, user_id, sample) ask for. */
+void note_check(Instance &instance, const Derived &derived, const Extent &extent,
+                const Compared &found)
+{
+    if (get_attnum(get_relname_relid("hermet_check", instance.schema), "begun_at") ==
+        InvalidAttrNumber) {
+        run(instance, insert_earlier_check,
+            {CStringGetTextDatum(derived.table),
+             Int64GetDatum(extent.has_user ? extent.user : PG_INT64_MIN),
+             Float8GetDatum(extent.sample), Int64GetDatum(found.wrong)});
+        return;
+    }
+    run(instance, insert_check,
+        {Int64GetDatum(pg::to_ms(GetCurrentTransactionStartTimestamp())),
+         CStringGetTextDatum(derived.table),
+         Int64GetDatum(extent.has_user ? extent.user : PG_INT64_MIN), Float8GetDatum(extent.sample),
+         Int64GetDatum(extent.from), Int64GetDatum(extent.to), Int64GetDatum(found.rows),
+         Int64GetDatum(found.wrong)});
+}
+
+/* What the arguments (target, table_name, user_id, sample, from_key, to_key) ask for. */
 struct Request {
     Instance *instance;
     const Derived *only;
@@ -61,36 +93,51 @@ struct Request {
         if (!(extent.sample >= 0.0 && extent.sample <= 1.0))
             ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("sample must be between 0 and 1"));
+        /* In 0.1.0 there were no ranges. */
+        if (PG_NARGS() > 4 && !PG_ARGISNULL(4))
+            extent.from = PG_GETARG_INT64(4);
+        if (PG_NARGS() > 5 && !PG_ARGISNULL(5))
+            extent.to = PG_GETARG_INT64(5);
     }
 };
 
-/* Runs `each` for every table asked for, and notes the number of problems that it returns. */
+/*
+ * Runs `each` for every table asked for, and notes what it found. What it saw right as a whole is
+ * right: also what bulk loads left, if it saw them closed.
+ */
 template <class Each> void check(FunctionCallInfo fcinfo, Each each)
 {
     ReturnSetInfo *set = pg::begin_set(fcinfo);
     Request request(fcinfo);
+    Instance &instance = *request.instance;
     pg::Session session;
-    session.begin(request.instance->owner);
+    session.begin(instance.owner);
+    const pg::Vector<int64> &loads = closed_bulk_loads(instance);
     for (const Derived &derived : derived_tables) {
         if (request.only && request.only != &derived)
             continue;
-        int64 problems = each(set, *request.instance, derived, request.extent);
-        note_check(*request.instance, derived, request.extent, problems);
+        Compared found = each(set, instance, derived, request.extent);
+        metrics::count_check(derived.table, found.rows - found.wrong, found.wrong);
+        if (!can_note())
+            continue;
+        note_check(instance, derived, request.extent, found);
+        if (found.wrong == 0 && request.extent.is_everything() && !loads.empty())
+            note_bulk_loads_checked(instance, loads, derived.table);
     }
     session.end();
 }
 
-int64 summarise(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
-                const Extent &extent)
+Compared summarise(ReturnSetInfo *set, Instance &instance, const Derived &derived,
+                   const Extent &extent)
 {
-    int64 rows, wrong;
-    count_differences(instance, derived, extent, &rows, &wrong);
-    Datum values[] = {CStringGetTextDatum(derived.table), Int64GetDatum(rows),
-                      Int64GetDatum(rows - wrong), Int64GetDatum(wrong),
-                      Float8GetDatum(rows == 0 ? 1.0 : double(rows - wrong) / double(rows))};
+    Compared found = count_differences(instance, derived, extent);
+    int64 right = found.rows - found.wrong;
+    Datum values[] = {CStringGetTextDatum(derived.table), Int64GetDatum(found.rows),
+                      Int64GetDatum(right), Int64GetDatum(found.wrong),
+                      Float8GetDatum(found.rows == 0 ? 1.0 : double(right) / double(found.rows))};
     bool nulls[lengthof(values)] = {};
     tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
-    return wrong;
+    return found;
 }
 
 const char *whole_scope(const Derived &derived)

@@ -1,6 +1,7 @@
 /*
  * hermet.repair() and its kin: what differs is written anew, nothing else.
  */
+#include "metrics/metrics.h"
 #include "read/large_inbox.h"
 #include "read/repair.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 void put(ReturnSetInfo *set, Table table, const Changes &changes)
 {
+    metrics::count_repaired(table, changes.inserted, changes.updated, changes.deleted);
     Datum values[] = {CStringGetTextDatum(table_name(table)), Int64GetDatum(changes.inserted),
                       Int64GetDatum(changes.updated), Int64GetDatum(changes.deleted)};
     bool nulls[lengthof(values)] = {};

@@ -1,5 +1,6 @@
 #include "instance/instance.h"
 
+#include "pg/sequence.h"
 #include "read/definition.h"
 
 extern "C" {
@@ -27,6 +28,7 @@ const char *const names[table_count] = {
     "conversation_reverse_index",
     "contact_reverse_index",
     "hermet_large_inbox",
+    "change_event",
 };
 
 /* A handful a session at most, so a list will do. In TopMemoryContext. */
@@ -80,12 +82,6 @@ void free_retired(XactEvent event, void *)
     pg_unreachable();
 }
 
-/* Instances of earlier versions do without. */
-bool is_optional(int table)
-{
-    return table == static_cast<int>(Table::large_inbox);
-}
-
 void look_up(Oid schema, Instance *instance)
 {
     char *schema_name = get_namespace_name(schema);
@@ -96,11 +92,12 @@ void look_up(Oid schema, Instance *instance)
     instance->schema_sql = pstrdup(quote_identifier(schema_name));
     for (int i = 0; i < table_count; i++) {
         Oid oid = get_relname_relid(names[i], schema);
-        if (!OidIsValid(oid) && is_optional(i))
-            continue;
         HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
-        if (!HeapTupleIsValid(tuple))
-            refuse_missing(schema_name, names[i]);
+        if (!HeapTupleIsValid(tuple)) {
+            if (i < needed_count)
+                refuse_missing(schema_name, names[i]);
+            continue;
+        }
         Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
         ReleaseSysCache(tuple);
         if (i > 0 && owner != instance->owner)
@@ -115,12 +112,16 @@ void look_up(Oid schema, Instance *instance)
     instance->has_list_hour =
         OidIsValid(instance->oid(Table::large_inbox)) &&
         get_attnum(instance->oid(Table::user_conversation_view), "list_hour") != InvalidAttrNumber;
+    Oid events = instance->oid(Table::change_event);
+    if (OidIsValid(events))
+        instance->event_sequence = pg::find_identity(events, "event_offset");
+    instance->event_floor = -1;
 }
 
 bool same(const Instance &a, const Instance &b)
 {
     return a.owner == b.owner && a.has_list_hour == b.has_list_hour &&
-           strcmp(a.schema_sql, b.schema_sql) == 0 &&
+           a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0;
 }
 
@@ -162,25 +163,93 @@ Instance &find_instance(Oid schema)
     return *known;
 }
 
-Instance &find_own_instance(const NameData *target)
+namespace {
+
+/* Which schema a "target" means, as long as the catalogs do not change. */
+struct Resolved {
+    bool only; /* no name was given */
+    NameData name;
+    Oid schema;
+};
+
+/* In TopMemoryContext. */
+List *resolved = NIL;
+uint64 resolved_at = 0;
+
+/*
+ * By the newest snapshot: what is remembered holds for later transactions, too. Not in a parallel
+ * query, which may take none, and where nothing is remembered.
+ */
+Oid resolve(const NameData *target, bool newest)
 {
-    static const char *const resolve =
+    static const char *const text =
         "SELECT n.oid FROM pg_catalog.pg_namespace n "
         "WHERE n.nspname OPERATOR(pg_catalog.=) hermet.resolve_target($1)";
     Oid types[] = {NAMEOID};
     Datum values[] = {target ? NameGetDatum(target) : Datum(0)};
     char nulls[] = {target ? ' ' : 'n'};
 
+    if (newest)
+        PushActiveSnapshot(GetLatestSnapshot());
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
-    if (SPI_execute_with_args(resolve, 1, types, values, nulls, true, 1) != SPI_OK_SELECT ||
+    if (SPI_execute_with_args(text, 1, types, values, nulls, true, 1) != SPI_OK_SELECT ||
         SPI_processed != 1)
         elog(ERROR, "hermet.resolve_target() gave no schema");
     bool null;
     Oid schema =
         DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
+    if (newest)
+        PopActiveSnapshot();
+    return schema;
+}
 
+Oid resolve_target(const NameData *target)
+{
+    AcceptInvalidationMessages();
+    if (resolved_at != invalidations) {
+        list_free_deep(resolved);
+        resolved = NIL;
+        resolved_at = invalidations;
+    }
+    ListCell *cell;
+    foreach (cell, resolved) {
+        const Resolved *known = static_cast<Resolved *>(lfirst(cell));
+        if (known->only ? !target
+                        : target && namestrcmp(const_cast<Name>(target), NameStr(known->name)) == 0)
+            return known->schema;
+    }
+
+    bool newest = !IsInParallelMode();
+    Oid schema = resolve(target, newest);
+    if (newest && resolved_at == invalidations) {
+        MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+        Resolved *found = static_cast<Resolved *>(palloc0(sizeof(Resolved)));
+        found->only = !target;
+        if (target)
+            found->name = *target;
+        found->schema = schema;
+        resolved = lappend(resolved, found);
+        MemoryContextSwitchTo(caller);
+    }
+    return schema;
+}
+
+} // namespace
+
+Instance &find_target_instance(const NameData *target)
+{
+    return find_instance(resolve_target(target));
+}
+
+Instance &find_own_instance(const NameData *target)
+{
+    return find_own_instance(resolve_target(target));
+}
+
+Instance &find_own_instance(Oid schema)
+{
     Instance &instance = find_instance(schema);
     if (!has_privs_of_role(GetUserId(), instance.owner))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -204,6 +273,14 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
     /* A copy: while the statement runs, a trigger's own maintenance may add plans. */
     pg::Plan plan = instance.plans.get(statement, instance.schema_sql, fragments_of(instance));
     return pg::execute(plan, values.begin(), sight);
+}
+
+void run_into(Instance &instance, const pg::Statement &statement,
+              std::initializer_list<Datum> values, const pg::RowStore &store)
+{
+    Assert(values.size() == statement.types.size());
+    pg::Plan plan = instance.plans.get(statement, instance.schema_sql, fragments_of(instance));
+    pg::execute_into(store, plan, values.begin());
 }
 
 const pg::Path &find_path(Instance &instance, Table table, Relation relation,

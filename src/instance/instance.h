@@ -22,8 +22,10 @@ enum class Table {
     conversation_reverse_index,
     contact_reverse_index,
     large_inbox,
+    change_event,
 };
-constexpr int table_count = 12;
+constexpr int table_count = 13;
+constexpr int needed_count = 11; /* without the last ones maintenance goes on */
 constexpr int write_side_count = 7; /* the first ones: what the read side derives from */
 
 const char *table_name(Table table);
@@ -41,6 +43,8 @@ struct Instance {
     bool has_list_hour;
     pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
+    Oid event_sequence; /* of change_event; InvalidOid if it has none */
+    int64 event_floor;  /* see events/events.h */
     bool valid;
 
     Oid oid(Table table) const { return tables[static_cast<int>(table)]; }
@@ -52,9 +56,12 @@ struct Instance {
  */
 Instance &find_instance(Oid schema);
 
-/* The same for an SQL function's argument "target" (NULL: the only one); 42501 unless its owner
- * calls. */
+/* The same for an SQL function's argument "target" (NULL: the only one), whoever calls. */
+Instance &find_target_instance(const NameData *target);
+
+/* And for functions that are its owner's: 42501 unless he calls. */
 Instance &find_own_instance(const NameData *target);
+Instance &find_own_instance(Oid schema);
 
 /* Called once, when the library is loaded. */
 void register_invalidation();
@@ -62,6 +69,10 @@ void register_invalidation();
 /* Runs a statement of this instance, with the values for $1, $2, ... */
 pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
+
+/* Appends the rows of a query to a store; it sees what the calling statement sees. */
+void run_into(Instance &instance, const pg::Statement &statement,
+              std::initializer_list<Datum> values, const pg::RowStore &store);
 
 /* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
 Relation open_table(const Instance &instance, Table table, LOCKMODE mode);

@@ -1,5 +1,7 @@
 #include "pg/lock.h"
 
+#include "pg/clock.h"
+
 extern "C" {
 #include "common/hashfn.h"
 #include "storage/lmgr.h"
@@ -43,14 +45,30 @@ LOCKMODE mode_of(bool exclusive)
     return exclusive ? ExclusiveLock : ShareLock;
 }
 
+/* Looks at the clock only where it has to wait. */
+void take(const LOCKTAG &tag, LOCKMODE mode)
+{
+    if (LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL)
+        return;
+    Stopwatch watch;
+    watch.start();
+    LockAcquire(&tag, mode, false, false);
+    int first = static_cast<int>(LockClass::instance);
+    wait_listener(static_cast<LockWait>(tag.locktag_field4 - first), watch.nanoseconds());
+}
+
+void ignore_wait(LockWait, int64) {}
+
 } // namespace
+
+WaitListener wait_listener = ignore_wait;
 
 void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool exclusive)
 {
     LOCKMODE mode = mode_of(exclusive);
     if (ids.size() == 1) { /* by far the most frequent case */
         LOCKTAG tag = tag_of(schema, lock_class, ids[0]);
-        LockAcquire(&tag, mode, false, false);
+        take(tag, mode);
         return;
     }
 
@@ -62,14 +80,14 @@ void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool 
     tags.erase(std::unique(tags.begin(), tags.end(), tag_equal), tags.end());
     for (const LOCKTAG &tag : tags) {
         CHECK_FOR_INTERRUPTS();
-        LockAcquire(&tag, mode, false, false);
+        take(tag, mode);
     }
 }
 
 void lock_instance_intention(Oid schema)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);
-    LockAcquire(&tag, intention_mode, false, false);
+    take(tag, intention_mode);
 }
 
 bool try_lock_instance(Oid schema)
@@ -89,10 +107,105 @@ bool try_lock_table(Oid table)
     return ConditionalLockRelationOid(table, ExclusiveLock);
 }
 
+bool try_lock_for_writing(Oid table)
+{
+    return ConditionalLockRelationOid(table, RowExclusiveLock);
+}
+
+void share_key(Oid schema, LockClass lock_class, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, lock_class, id);
+    LockAcquire(&tag, ShareLock, false, false);
+}
+
+bool shares_key(Oid schema, LockClass lock_class, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, lock_class, id);
+    return LockHeldByMe(&tag, ShareLock);
+}
+
+/*
+ * The whole table of locks, as pg_locks shows it. A key of another schema reads as an id over four
+ * billions, or below zero.
+ */
+int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise)
+{
+    int64 lowest = otherwise;
+    LockData *data = GetLockStatusData();
+    for (int i = 0; i < data->nelements; i++) {
+        const LOCKTAG &tag = data->locks[i].locktag;
+        if (tag.locktag_type != LOCKTAG_USERLOCK || tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD ||
+            tag.locktag_field1 != MyDatabaseId ||
+            tag.locktag_field4 != static_cast<uint16>(lock_class) || data->locks[i].holdMask == 0)
+            continue;
+        uint64 high = tag.locktag_field2 ^ murmurhash32(schema);
+        int64 id = static_cast<int64>(high << 32 | tag.locktag_field3);
+        if (id >= 0 && id < lowest)
+            lowest = id;
+    }
+    pfree(data->locks);
+    pfree(data);
+    return lowest;
+}
+
+namespace {
+
+/* The rebuild that this session holds. */
+bool holds_rebuild = false;
+LOCKTAG held_rebuild;
+
+/* A lock of the session outlives an error; the rebuild does not. */
+void release_after_error(XactEvent event, void *)
+{
+    if (event == XACT_EVENT_ABORT)
+        release_rebuild();
+}
+
+} // namespace
+
+bool hold_rebuild(Oid schema, int64 id)
+{
+    release_rebuild();
+    held_rebuild = tag_of(schema, LockClass::rebuild, id);
+    holds_rebuild =
+        LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    return holds_rebuild;
+}
+
+void release_rebuild()
+{
+    if (holds_rebuild)
+        LockRelease(&held_rebuild, ExclusiveLock, true);
+    holds_rebuild = false;
+}
+
+bool rebuild_runs(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::rebuild, id);
+    return LockWaiterCount(&tag) > 0; /* counts the holder, too */
+}
+
+void register_rebuild_release()
+{
+    RegisterXactCallback(release_after_error, nullptr);
+}
+
+void share_bulk_load(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
+    LockAcquire(&tag, intention_mode, false, false);
+}
+
+bool try_close_bulk_load(Oid schema, int64 id)
+{
+    LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
+    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 void SequenceLock::acquire()
 {
     LOCKTAG tag = tag_of(InvalidOid, LockClass::sequence, 0);
-    LockAcquire(&tag, ExclusiveLock, false, false);
+    take(tag, ExclusiveLock);
 }
 
 void SequenceLock::release()

@@ -1,12 +1,15 @@
 #include "pg/sql.h"
 
 extern "C" {
+#include "catalog/pg_operator_d.h"
+#include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
 #include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
+#include "utils/tuplesort.h"
 }
 
 #include <cstring>
@@ -54,13 +57,12 @@ void set_option(const char *name, const char *value)
  * An error's context would show the whole statement, a page of SQL. What was above it, a function
  * of the application for instance, stays.
  */
-void shorten_context(ErrorData *error, const char *sql)
+void shorten_context(ErrorData *error, const char *sql, const char *what)
 {
     const char *at = error->context ? strstr(error->context, sql) : nullptr;
     if (at)
-        error->context =
-            psprintf("%.*smaintenance by hermet%s", static_cast<int>(at - error->context),
-                     error->context, at + strlen(sql));
+        error->context = psprintf("%.*s%s%s", static_cast<int>(at - error->context), error->context,
+                                  what, at + strlen(sql));
 }
 
 /* The depth counts for as long as the statement runs, errors included: a savepoint may catch them.
@@ -85,7 +87,7 @@ void execute_plan(const Plan &plan, const Datum *values, const char *nulls, Snap
         MemoryContextSwitchTo(caller);
         ErrorData *error = CopyErrorData();
         FlushErrorState();
-        shorten_context(error, plan.sql);
+        shorten_context(error, plan.sql, "maintenance by hermet");
         ReThrowError(error);
     }
     PG_END_TRY();
@@ -111,10 +113,11 @@ const Plan &Plans::get(const Statement &statement, const char *schema, Fragment 
 
     Session::current->connect();
     char *sql = expand(statement.text, schema, statement.scope, fragment);
-    SPIPlanPtr plan = SPI_prepare(sql, static_cast<int>(statement.types.size()),
-                                  const_cast<Oid *>(statement.types.begin()));
+    SPIPlanPtr plan =
+        SPI_prepare_cursor(sql, static_cast<int>(statement.types.size()),
+                           const_cast<Oid *>(statement.types.begin()), CURSOR_OPT_GENERIC_PLAN);
     if (!plan)
-        elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+        elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     if (count_ == capacity_) {
         int capacity = Max(capacity_ * 2, 16);
         Plan *grown =
@@ -167,14 +170,26 @@ Result execute(const Plan &plan, const Datum *values, Sight sight)
     return {SPI_tuptable, SPI_processed};
 }
 
+void Result::free() const
+{
+    SPI_freetuptable(table);
+}
+
 namespace {
 
-/* For statements over whole tables, until AtEOXact_GUC() of what this returns. */
-int allow_scans()
+/* For statements that run once, until AtEOXact_GUC() of what this returns. */
+int choose_access(Access access)
 {
     Session::current->connect();
     int settings = NewGUCNestLevel();
-    set_option("enable_seqscan", "on");
+    /* force_generic_plan would win over CURSOR_OPT_CUSTOM_PLAN. */
+    set_option("plan_cache_mode", "auto");
+    bool by_key = access == Access::keys;
+    set_option("enable_seqscan", by_key ? "off" : "on");
+    if (by_key) {
+        set_option("enable_hashjoin", "off");
+        set_option("enable_mergejoin", "off");
+    }
     return settings;
 }
 
@@ -189,9 +204,10 @@ SPIPlanPtr prepare_once(const char *sql, const Parameters &parameters)
 
 } // namespace
 
-Result execute_once(const char *sql, const Parameters &parameters, Sight sight, bool own_write)
+Result execute_once(const char *sql, const Parameters &parameters, Sight sight, bool own_write,
+                    Access access)
 {
-    int settings = allow_scans();
+    int settings = choose_access(access);
     Plan plan = {nullptr, prepare_once(sql, parameters), const_cast<char *>(sql)};
     Snapshot snapshot = InvalidSnapshot;
     if (sight == Sight::fresh && IsolationUsesXactSnapshot())
@@ -204,9 +220,12 @@ Result execute_once(const char *sql, const Parameters &parameters, Sight sight, 
     return rows;
 }
 
-int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters)
+namespace {
+
+/* Runs a text once with the caller's snapshot, its rows going to `dest`. */
+void execute_to(DestReceiver *dest, const char *sql, const Parameters &parameters, Access access)
 {
-    int settings = allow_scans();
+    int settings = choose_access(access);
     SPIPlanPtr plan = prepare_once(sql, parameters);
     ParamListInfo params = makeParamList(parameters.count);
     for (int i = 0; i < parameters.count; i++) {
@@ -219,16 +238,148 @@ int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parame
     SPIExecuteOptions options = {};
     options.params = params;
     options.read_only = true;
-    options.dest = CreateDestReceiver(DestTuplestore);
-    SetTuplestoreDestReceiverParams(options.dest, set->setResult,
-                                    set->econtext->ecxt_per_query_memory, false, set->setDesc,
-                                    "hermet: a query's columns do not fit its function");
+    options.dest = dest;
     int result = SPI_execute_plan_extended(plan, &options);
     if (result < 0)
         elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
     SPI_freeplan(plan);
     AtEOXact_GUC(true, settings);
-    return static_cast<int64>(SPI_processed);
+}
+
+/* Takes the rows of execute_selected(): sorts those that are selected, counts the others. */
+struct Receiver {
+    DestReceiver dest; /* first: the server knows this part only */
+    int keys;
+    MemoryContext memory; /* outlives the executor */
+    Tuplesortstate *sort;
+    TupleDesc descriptor;
+    int64 others;
+
+    static constexpr int max_keys = 3;
+
+    static Receiver *of(DestReceiver *dest) { return reinterpret_cast<Receiver *>(dest); }
+
+    static void startup(DestReceiver *dest, int, TupleDesc descriptor)
+    {
+        AttrNumber columns[max_keys + 1];
+        Oid operators[max_keys + 1];
+        Oid collations[max_keys + 1] = {};
+        bool nulls_first[max_keys + 1] = {};
+        Receiver *self = of(dest);
+        Assert(self->keys <= max_keys);
+        for (int i = 0; i <= self->keys; i++) {
+            columns[i] = static_cast<AttrNumber>(i + 2);
+            operators[i] = Int8LessOperator;
+        }
+        MemoryContext executor = MemoryContextSwitchTo(self->memory);
+        self->descriptor = CreateTupleDescCopy(descriptor);
+        self->sort = tuplesort_begin_heap(self->descriptor, self->keys + 1, columns, operators,
+                                          collations, nulls_first, work_mem, nullptr,
+                                          TUPLESORT_NONE);
+        MemoryContextSwitchTo(executor);
+    }
+
+    static bool receive(TupleTableSlot *slot, DestReceiver *dest)
+    {
+        bool null;
+        if (DatumGetBool(slot_getattr(slot, 1, &null)))
+            tuplesort_puttupleslot(of(dest)->sort, slot);
+        else
+            of(dest)->others++;
+        return true;
+    }
+
+    static void ignore(DestReceiver *) {}
+};
+
+/* Appends what was selected, in order, without the columns that serve only this. */
+int64 append_sorted(ReturnSetInfo *set, const Receiver &receiver)
+{
+    int hidden = receiver.keys + 2;
+    int64 key[Receiver::max_keys] = {};
+    int64 selected = 0;
+    Assert(receiver.descriptor->natts == hidden + set->setDesc->natts);
+    TupleTableSlot *slot = MakeSingleTupleTableSlot(receiver.descriptor, &TTSOpsMinimalTuple);
+    tuplesort_performsort(receiver.sort);
+    while (tuplesort_gettupleslot(receiver.sort, true, false, slot, nullptr)) {
+        slot_getallattrs(slot);
+        bool same = selected > 0;
+        for (int i = 0; i < receiver.keys; i++) {
+            int64 value = DatumGetInt64(slot->tts_values[i + 1]);
+            same = same && value == key[i];
+            key[i] = value;
+        }
+        selected += !same;
+        tuplestore_putvalues(set->setResult, set->setDesc, slot->tts_values + hidden,
+                             slot->tts_isnull + hidden);
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    tuplesort_end(receiver.sort);
+    return selected;
+}
+
+} // namespace
+
+void execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters)
+{
+    DestReceiver *dest = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(dest, set->setResult, set->econtext->ecxt_per_query_memory,
+                                    false, set->setDesc,
+                                    "hermet: a query's columns do not fit its function");
+    execute_to(dest, sql, parameters, Access::any);
+}
+
+Seen execute_selected(ReturnSetInfo *set, const char *sql, int keys, const Parameters &parameters,
+                      Access access)
+{
+    Receiver receiver = {};
+    receiver.dest.receiveSlot = Receiver::receive;
+    receiver.dest.rStartup = Receiver::startup;
+    receiver.dest.rShutdown = Receiver::ignore;
+    receiver.dest.rDestroy = Receiver::ignore;
+    receiver.dest.mydest = DestNone;
+    receiver.keys = keys;
+    receiver.memory = CurrentMemoryContext;
+    execute_to(&receiver.dest, sql, parameters, access);
+    int64 selected = append_sorted(set, receiver);
+    return {receiver.others + selected, selected};
+}
+
+void execute_into(const RowStore &store, const Plan &plan, const Datum *values)
+{
+    Session::current->connect();
+    int count = static_cast<int>(plan.statement->types.size());
+    ParamListInfo params = makeParamList(count);
+    for (int i = 0; i < count; i++) {
+        params->params[i].value = values[i];
+        params->params[i].isnull = false;
+        params->params[i].pflags = 0;
+        params->params[i].ptype = plan.statement->types.begin()[i];
+    }
+    SPIExecuteOptions options = {};
+    options.params = params;
+    options.read_only = true;
+    options.dest = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(options.dest, store.rows, store.memory, false, store.columns,
+                                    "hermet: a query's columns do not fit its function");
+
+    MemoryContext caller = CurrentMemoryContext;
+    int result = 0;
+    PG_TRY();
+    {
+        result = SPI_execute_plan_extended(plan.plan, &options);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(caller);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        shorten_context(error, plan.sql, "query of hermet");
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    if (result < 0)
+        elog(ERROR, "SPI_execute_plan_extended failed: %s", SPI_result_code_string(result));
 }
 
 Snapshot push_fresh_snapshot()
@@ -249,13 +400,26 @@ bool own_write_runs()
 
 Session *Session::current = nullptr;
 
-void Session::begin(Oid owner)
+void Session::begin(Oid owner, int why)
 {
     GetUserIdAndSecContext(&user, &security);
     SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    start(false, why);
+}
+
+void Session::begin_as_caller()
+{
+    GetUserIdAndSecContext(&user, &security);
+    start(true, 0);
+}
+
+void Session::start(bool caller, int why)
+{
+    as_caller = caller;
     connected = false;
     memory = CurrentMemoryContext;
     outer = current;
+    cause = why;
     current = this;
 }
 
@@ -265,13 +429,15 @@ void Session::connect()
     if (connected)
         return;
     settings = NewGUCNestLevel();
-    /* pg_temp comes last when it is named, and first, for types too, when it is not. */
-    set_option("search_path", "pg_catalog, pg_temp");
+    if (!as_caller) {
+        /* pg_temp comes last when it is named, and first, for types too, when it is not. */
+        set_option("search_path", "pg_catalog, pg_temp");
+        set_option("plan_cache_mode", "force_generic_plan");
+    }
     /*
      * Statements that look up keys in tables of any size, planned once a session: by index,
      * whatever the statistics of the day say, and not compiled.
      */
-    set_option("plan_cache_mode", "force_generic_plan");
     set_option("enable_seqscan", "off");
     set_option("jit", "off");
     MemoryContext caller = MemoryContextSwitchTo(memory);

@@ -2,7 +2,8 @@
  * Running SQL: the only place that talks to SPI.
  *
  * Everything runs inside a Session: as the tables' owner, with row security not forced on him, and
- * with a search_path of pg_catalog alone. Texts qualify every table; their values are $1, $2, ...
+ * with a search_path of pg_catalog alone; or, for lists, as the caller. Texts qualify every table;
+ * their values are $1, $2, ...
  */
 #pragma once
 
@@ -57,6 +58,7 @@ struct Result {
     Datum value(uint64 row, int column) const; /* 0 for NULL */
     int64 int8(uint64 row, int column) const { return DatumGetInt64(value(row, column)); }
     bool boolean(uint64 row, int column) const { return DatumGetBool(value(row, column)); }
+    void free() const; /* before the session ends */
 };
 
 /* Whose eyes a statement sees with. */
@@ -81,12 +83,43 @@ struct Parameters {
     const char *nulls;
 };
 
+/* How the tables of a text that runs once are read. */
+enum class Access {
+    any,  /* as the planner likes */
+    keys, /* by index, whatever it expects: the text names a few rows of large tables */
+};
+
 /* Runs a text once, planned for its values; own_write as in Statement. */
 Result execute_once(const char *sql, const Parameters &parameters, Sight sight,
-                    bool own_write = false);
+                    bool own_write = false, Access access = Access::any);
 
-/* The same with the caller's snapshot, its rows appended to a set. Returns how many. */
-int64 execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);
+/* The same with the caller's snapshot, its rows appended to a set. */
+void execute_into(ReturnSetInfo *set, const char *sql, const Parameters &parameters);
+
+/* What execute_selected() saw. */
+struct Seen {
+    int64 rows;     /* all that the text gave, the lines of one row counting once */
+    int64 selected; /* those that were appended */
+};
+
+/*
+ * The same, but only rows that are selected are appended, in order; the others are counted. The
+ * text's first column is whether a row is selected; then come `keys` bigint columns, which are the
+ * row's key, a bigint that numbers the lines of one row, and the set's columns. Memory does not
+ * grow with the rows.
+ */
+Seen execute_selected(ReturnSetInfo *set, const char *sql, int keys, const Parameters &parameters,
+                      Access access);
+
+/* Where rows are kept, in the memory of `memory` or on disk. */
+struct RowStore {
+    Tuplestorestate *rows;
+    TupleDesc columns;
+    MemoryContext memory;
+};
+
+/* A prepared statement with the caller's snapshot, its rows appended to a store. */
+void execute_into(const RowStore &store, const Plan &plan, const Datum *values);
 
 /* Pushes the snapshot of Sight::fresh and says what to cross-check with (or InvalidSnapshot). */
 Snapshot push_fresh_snapshot();
@@ -107,15 +140,25 @@ struct Session {
     Oid user;
     int security;
     bool connected;
+    bool as_caller;
     int settings;
     MemoryContext memory;
     Session *outer;
+    int cause; /* who has the work done, in the caller's numbering; 0: nobody in particular */
 
-    void begin(Oid owner);
+    void begin(Oid owner, int why = 0);
+    /*
+     * For queries with the caller's rights: row security's functions may be the caller's own, so
+     * that his search_path stays, and the texts qualify everything, operators too.
+     */
+    void begin_as_caller();
     void connect();
     void end();
 
     static Session *current;
+
+  private:
+    void start(bool caller, int why);
 };
 
 /* setval() with the rights of the sequence's owner. */

@@ -61,4 +61,53 @@ bool attempt(bool (*body)(void *), void *argument)
     return outcome == Outcome::stays;
 }
 
+namespace {
+
+bool run(void (*body)(void *), void *argument)
+{
+    try {
+        body(argument);
+        return true;
+    }
+    catch (const std::bad_alloc &) {
+        return false;
+    }
+}
+
+} // namespace
+
+char *survive(void (*body)(void *), void *argument)
+{
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    Session *session = Session::current;
+    char *volatile message = nullptr;
+
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        if (!run(body, argument))
+            ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = resources;
+        Session::current = session;
+        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+            ReThrowError(error);
+        message = pstrdup(error->message ? error->message : "");
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+    return message;
+}
+
 } // namespace hermet::pg

@@ -1,5 +1,8 @@
 #include "pg/walk.h"
 
+#include "pg/clock.h"
+#include "pg/lock.h"
+
 extern "C" {
 #include "access/heapam.h"
 #include "access/stratnum.h"
@@ -167,6 +170,7 @@ void Walk::begin(Relation relation, const Path &path, int keys)
     new_slot_ = nullptr;
     estate_ = nullptr;
     result_ = nullptr;
+    written_ = 0;
     last_column_ = *std::max_element(path.at, path.at + path.columns);
     MemoryContext caller = MemoryContextSwitchTo(scan_memory());
     scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), keys, 0);
@@ -228,9 +232,20 @@ bool Walk::lock()
     uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
     if (!IsolationUsesXactSnapshot())
         flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-    TM_Result result = table_tuple_lock(relation_, &slot_->tts_tid, GetActiveSnapshot(), slot_,
-                                        GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-                                        LockWaitBlock, flags, &failure);
+    ItemPointerData found = slot_->tts_tid;
+    auto try_lock = [&](LockWaitPolicy policy) {
+        ItemPointerData at = found; /* the server follows updates in it */
+        return table_tuple_lock(relation_, &at, GetActiveSnapshot(), slot_,
+                                GetCurrentCommandId(true), LockTupleNoKeyExclusive, policy, flags,
+                                &failure);
+    };
+    TM_Result result = try_lock(LockWaitSkip);
+    if (result == TM_WouldBlock) {
+        Stopwatch watch;
+        watch.start();
+        result = try_lock(LockWaitBlock);
+        wait_listener(LockWait::row, watch.nanoseconds());
+    }
     switch (result) {
         case TM_Ok:
             load();
@@ -347,6 +362,7 @@ bool Walk::write()
     }
     if (estate_)
         ResetPerTupleExprContext(estate_);
+    written_++;
     return true;
 }
 

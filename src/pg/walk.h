@@ -85,6 +85,9 @@ class Walk {
     /* Deletes the current row. False as for write(). Only if the path is insertable. */
     bool remove();
 
+    /* How many rows write() has written. */
+    int64 written() const { return written_; }
+
     /* Whether a column is the same byte for byte; by collation is not enough. */
     bool same(int column, Datum value, bool null) const;
 
@@ -100,6 +103,7 @@ class Walk {
     IndexScanDesc scan_;
     TupleTableSlot *slot_;
     int last_column_;
+    int64 written_;
     Datum *values_; /* of slot_, or of new_slot_ once something is set */
     bool *nulls_;
 

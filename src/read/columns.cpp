@@ -1,5 +1,6 @@
 #include "read/columns.h"
 
+#include "metrics/metrics.h"
 #include "read/direct.h"
 
 namespace hermet {
@@ -26,8 +27,8 @@ SELECT count(*) FROM (
     "                          FROM ({conversation}) q), "                                         \
     "     u AS (UPDATE {s}.user_conversation_view v SET {set " group "}, updated_at = $3 FROM d "  \
     "            WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id "                     \
-    "              AND {differs " group "}) "                                                      \
-    "SELECT count(*) FROM d "                                                                      \
+    "              AND {differs " group "} RETURNING 1) "                                          \
+    "SELECT count(*), (SELECT count(*) FROM u) FROM d "                                            \
     " WHERE NOT EXISTS (SELECT FROM {s}.user_conversation_view v "                                 \
     "                    WHERE v.user_id = d.user_id AND v.channel_id = d.channel_id)"
 
@@ -175,12 +176,22 @@ UPDATE {s}.user_conversation_view v
                                        nullptr,
                                        true};
 
+/* Columns of so many rows were derived, of which some differed. */
+void note(uint64 seen, uint64 written)
+{
+    metrics::count_rows(Table::user_conversation_view, metrics::Way::columns,
+                        static_cast<int64>(seen));
+    metrics::count_written(Table::user_conversation_view, 0, static_cast<int64>(written), 0);
+}
+
 Datum now()
 {
     return Int64GetDatum(pg::now_ms());
 }
 
-/* Locks the rows of the keys and calls write(users, channels), for so many at once as are bearable.
+/*
+ * Locks the rows of the keys and calls write(users, channels), for so many at once as are bearable.
+ * It returns how many rows it wrote.
  */
 template <class Write>
 void lock_and_write(Instance &instance, const ConversationKeys &all, Write write)
@@ -192,7 +203,7 @@ void lock_and_write(Instance &instance, const ConversationKeys &all, Write write
         Datum channels = pg::int8_array(keys.channels, from, to);
         if (to - from > 1) /* a single row needs no order */
             run(instance, lock_rows_of_keys, {users, channels});
-        write(users, channels);
+        note(to - from, write(users, channels));
     }
 }
 
@@ -203,7 +214,9 @@ void refresh_columns(Instance &instance, const pg::Statement &statement,
     if (keys.empty())
         return;
     lock_and_write(instance, keys, [&](Datum users, Datum channels) {
-        missing += run(instance, statement, {users, channels, now()}).int8(0, 0);
+        pg::Result counts = run(instance, statement, {users, channels, now()});
+        missing += counts.int8(0, 0);
+        return static_cast<uint64>(counts.int8(0, 1));
     });
     if (missing == 0)
         return;
@@ -222,8 +235,8 @@ void refresh_channel_rows(Instance &instance, ChannelRows directly, const pg::St
     pg::Vector<int64> &odd = pg::make<pg::Vector<int64>>();
     if (!directly(instance, channels, odd)) {
         Datum array = pg::int8_array(channels);
-        run(instance, lock_rows_of_channels, {array});
-        run(instance, statement, {array, now()});
+        pg::Result locked = run(instance, lock_rows_of_channels, {array});
+        note(locked.int8(0, 0), run(instance, statement, {array, now()}).count);
         pg::Result rows = run(instance, select_short_groups, {array});
         odd.clear();
         for (uint64 i = 0; i < rows.count; i++)
@@ -249,7 +262,7 @@ void refresh_settings(Instance &instance, const ConversationKeys &keys, CommandI
 void recount(Instance &instance, const ConversationKeys &keys)
 {
     lock_and_write(instance, keys, [&](Datum users, Datum channels) {
-        run(instance, update_counters, {users, channels, now()});
+        return run(instance, update_counters, {users, channels, now()}).count;
     });
 }
 
@@ -277,7 +290,7 @@ void refresh_remarks(Instance &instance, const pg::Vector<int64> &users,
             run(instance, select_rows_of_friends, {pg::int8_array(users), pg::int8_array(friends)}),
             keys);
     lock_and_write(instance, keys, [&](Datum owners, Datum channels) {
-        run(instance, update_remarks, {owners, channels, now()});
+        return run(instance, update_remarks, {owners, channels, now()}).count;
     });
 }
 
@@ -298,7 +311,7 @@ void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool r
         keys);
     Datum profiles = pg::int8_array(users);
     lock_and_write(instance, keys, [&](Datum owners, Datum channels) {
-        run(instance, update_profiles, {owners, channels, profiles, now()});
+        return run(instance, update_profiles, {owners, channels, profiles, now()}).count;
     });
 }
 

@@ -1,7 +1,9 @@
 #include "read/compare.h"
 
 extern "C" {
+#include "access/table.h"
 #include "common/pg_prng.h"
+#include "storage/bufmgr.h"
 }
 
 namespace hermet {
@@ -10,57 +12,111 @@ namespace {
 
 constexpr int64 sample_scale = INT64CONST(1) << 30;
 
+/* From so many pages on, a sample is drawn by pages: fewer would be too coarse. */
+constexpr double sampled_pages = 100;
+
+/* What is derived from which table, by the columns of that table and of the derived one. */
+struct Origin {
+    Table source;
+    const char *cm; /* what the definition calls a row of the source */
+    const char *source_key[2];
+    const char *stored_key[2];
+    const char *stored_channel; /* NULL: it knows no channel */
+    const char *id_of_channel;  /* of the source; NULL likewise */
+};
+
+const Origin conversation_origin = {
+    Table::channel_member,     "cm",         {"user_id", "channel_id"},
+    {"user_id", "channel_id"}, "channel_id", "channel_id"};
+const Origin conversation_reverse_origin = {
+    Table::channel_member,           "cm",         {"user_id", "channel_id"},
+    {"owner_user_id", "channel_id"}, "channel_id", "channel_id"};
+const Origin contact_origin = {Table::friendship,         "f",     {"user_id", "friend_id"},
+                               {"user_id", "contact_id"}, nullptr, nullptr};
+const Origin contact_reverse_origin = {
+    Table::friendship, "f",    {"user_id", "friend_id"}, {"owner_user_id", "contact_user_id"},
+    nullptr,           nullptr};
+const Origin owned_origin = {Table::channel, "cm", {"id", nullptr}, {"id", nullptr}, "id", "id"};
+
+bool is_owned(const Derived &derived)
+{
+    return strcmp(derived.fragment, "owned") == 0;
+}
+
+const Origin &origin_of(const Derived &derived)
+{
+    if (is_owned(derived))
+        return owned_origin;
+    bool reverse = strstr(derived.fragment, "reverse");
+    if (strstr(derived.fragment, "contact"))
+        return reverse ? contact_reverse_origin : contact_origin;
+    return reverse ? conversation_reverse_origin : conversation_origin;
+}
+
+/* How the rows of an extent are found. */
+enum class Way {
+    join,  /* stored and derived rows of the extent, joined in full */
+    pages, /* rows on some pages of either table, each looked up in the other */
+};
+
+/* A sample of a large table is drawn by pages, so that its cost is that share of the whole's. */
+Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
+{
+    if (extent.sample >= 1.0 || extent.has_user || extent.has_channel || extent.has_range())
+        return Way::join;
+    Relation source = open_table(instance, origin_of(derived).source, AccessShareLock);
+    double pages = RelationGetNumberOfBlocks(source);
+    table_close(source, NoLock);
+    return pages * extent.sample >= sampled_pages ? Way::pages : Way::join;
+}
+
 /*
- * $1 user, $2 channel (or NULL), $3 seed and $4 threshold of the sample. Planned once for their
- * values, so that what is not asked for costs nothing.
+ * Which rows of alias t: $1 user, $2 channel (or NULL), $3 seed and $4 threshold of the sample, $5
+ * and $6 the range. Planned once for their values, so that what is not asked for costs nothing.
  */
-void append_filter(StringInfo out, const char *user, const char *channel, const char *sampled)
+void append_filter(StringInfo out, const char *const *key, const char *channel, bool owned)
 {
-    appendStringInfoString(out, "($4 >= 1073741824 OR (hashint8extended(");
-    appendStringInfo(out, "%s, $3) & 1073741823) < $4)", sampled);
-    if (user)
-        appendStringInfo(out, " AND ($1 IS NULL OR %s = $1)", user);
+    appendStringInfo(out, "($4 >= 1073741824 OR (hashint8extended(t.%s, ", key[0]);
+    if (key[1])
+        appendStringInfo(out, "hashint8extended(t.%s, $3)", key[1]);
+    else
+        appendStringInfoString(out, "$3");
+    appendStringInfo(out,
+                     ") & 1073741823) < $4) "
+                     "AND ($5 = -9223372036854775808 OR t.%s >= $5) "
+                     "AND ($6 = 9223372036854775807 OR t.%s <= $6)",
+                     key[0], key[0]);
     if (channel)
-        appendStringInfo(out, " AND ($2 IS NULL OR %s = $2)", channel);
-}
-
-/* Where the definition looks. */
-char *scope_of(const Derived &derived)
-{
-    StringInfoData out;
-    initStringInfo(&out);
-    if (strcmp(derived.fragment, "owned") == 0) {
-        appendStringInfoString(&out, "(SELECT h.id AS channel_id FROM {s}.channel h WHERE ");
-        append_filter(&out, nullptr, "h.id", "h.id");
-        appendStringInfoString(&out, " AND ($1 IS NULL OR EXISTS (SELECT FROM {s}.channel_member g "
-                                     "WHERE g.channel_id = h.id AND g.user_id = $1))) cm");
-    }
-    else if (strstr(derived.fragment, "contact")) {
-        appendStringInfoString(&out, "(SELECT * FROM {s}.friendship WHERE ");
-        append_filter(&out, "user_id", nullptr, "user_id");
-        appendStringInfoString(&out, ") f");
-    }
-    else {
-        appendStringInfoString(&out, "(SELECT * FROM {s}.channel_member WHERE ");
-        append_filter(&out, "user_id", "channel_id", "user_id");
-        appendStringInfoString(&out, ") cm");
-    }
-    return out.data;
-}
-
-/* The stored rows of the same extent. */
-void append_stored(StringInfo out, const Derived &derived)
-{
-    appendStringInfo(out, "SELECT * FROM {s}.%s t WHERE ", derived.table);
-    if (strcmp(derived.fragment, "owned") == 0) {
-        append_filter(out, nullptr, "t.id", "t.id");
+        appendStringInfo(out, " AND ($2 IS NULL OR t.%s = $2)", channel);
+    if (owned)
         appendStringInfoString(out, " AND ($1 IS NULL OR EXISTS (SELECT FROM {s}.channel_member g "
                                     "WHERE g.channel_id = t.id AND g.user_id = $1))");
-        return;
-    }
-    bool reverse = strstr(derived.fragment, "reverse");
-    const char *user = reverse ? "t.owner_user_id" : "t.user_id";
-    append_filter(out, user, strstr(derived.fragment, "contact") ? nullptr : "t.channel_id", user);
+    else
+        appendStringInfo(out, " AND ($1 IS NULL OR t.%s = $1)", key[0]);
+}
+
+void append_pages(StringInfo out, const Extent &extent)
+{
+    appendStringInfo(out, "TABLESAMPLE SYSTEM (%.9f)", extent.sample * 100);
+}
+
+/* A scope for the definition; `condition` is what follows the source's alias t. */
+char *scope_of(const Derived &derived, const char *condition)
+{
+    const Origin &origin = origin_of(derived);
+    return psprintf("(SELECT %s FROM {s}.%s t %s) %s",
+                    is_owned(derived) ? "t.id AS channel_id" : "*", table_name(origin.source),
+                    condition, origin.cm);
+}
+
+char *derived_rows(const Instance &instance, const Derived &derived, const char *condition)
+{
+    return expand(instance, psprintf("{%s}", derived.fragment), scope_of(derived, condition));
+}
+
+char *stored_rows(const Instance &instance, const Derived &derived, const char *condition)
+{
+    return expand(instance, psprintf("SELECT * FROM {s}.%s t %s", derived.table, condition));
 }
 
 void append_columns(StringInfo out, const char *const *columns, int n, const char *prefix)
@@ -69,11 +125,19 @@ void append_columns(StringInfo out, const char *const *columns, int n, const cha
         appendStringInfo(out, "%s%s.%s", i > 0 ? ", " : "", prefix, columns[i]);
 }
 
-/* FROM derived rows d FULL JOIN stored rows v, with "wrong" and "problem" to select. */
-void append_compared(StringInfo out, const Instance &instance, const Derived &derived)
+void append_match(StringInfo out, const Derived &derived, const char *a, const char *b)
 {
-    const char *const *columns = columns_of(instance, derived);
-    appendStringInfoString(out, "(SELECT d, v, ");
+    for (int i = 0; i < derived.keys; i++)
+        appendStringInfo(out, "%s%s.%s = %s.%s", i > 0 ? " AND " : "", a, derived.columns[i], b,
+                         derived.columns[i]);
+}
+
+/* SELECT of derived rows d beside stored rows v. */
+void append_pairs(StringInfo out, const Derived &derived, const char *derived_sql, const char *join,
+                  const char *stored_sql)
+{
+    const char *const *columns = derived.columns;
+    appendStringInfoString(out, "SELECT d, v, ");
     for (int i = 0; columns[i]; i++)
         appendStringInfo(out, "d.%s AS d_%s, v.%s AS v_%s, ", columns[i], columns[i], columns[i],
                          columns[i]);
@@ -86,13 +150,58 @@ void append_compared(StringInfo out, const Instance &instance, const Derived &de
     append_columns(out, columns, INT_MAX, "d");
     appendStringInfoString(out, ")::record) *<> (ROW(");
     append_columns(out, columns, INT_MAX, "v");
-    appendStringInfo(out, ")::record) THEN 'stale' END AS problem FROM ({%s}) d FULL JOIN (",
-                     derived.fragment);
-    append_stored(out, derived);
-    appendStringInfoString(out, ") v ON ");
+    appendStringInfo(out, ")::record) THEN 'stale' END AS problem FROM (%s) d %s (%s) v ON ",
+                     derived_sql, join, stored_sql);
+    append_match(out, derived, "d", "v");
+}
+
+/* The same columns, of stored rows v that no row is derived for. */
+void append_surplus(StringInfo out, const Derived &derived, const char *stored_sql,
+                    const char *derived_sql)
+{
+    const char *const *columns = derived.columns;
+    appendStringInfoString(out, "SELECT CASE WHEN false THEN v END, v, ");
+    for (int i = 0; columns[i]; i++)
+        appendStringInfo(out, "CASE WHEN false THEN v.%s END, v.%s, ", columns[i], columns[i]);
     for (int i = 0; i < derived.keys; i++)
-        appendStringInfo(out, "%sd.%s = v.%s", i > 0 ? " AND " : "", columns[i], columns[i]);
-    appendStringInfoString(out, ") x");
+        appendStringInfo(out, "v.%s, ", columns[i]);
+    appendStringInfo(out, "'unexpected' FROM (%s) v WHERE NOT EXISTS (SELECT FROM (%s) e WHERE ",
+                     stored_sql, derived_sql);
+    append_match(out, derived, "e", "v");
+    appendStringInfoString(out, ")");
+}
+
+/* Pairs x, with "problem" and keys to select; nothing is left to expand. */
+char *compared_rows(const Instance &instance, const Derived &derived, const Extent &extent, Way way)
+{
+    const Origin &origin = origin_of(derived);
+    StringInfoData out, condition, other;
+    initStringInfo(&out);
+    initStringInfo(&condition);
+    initStringInfo(&other);
+    appendStringInfoString(&out, "(");
+    if (way == Way::join) {
+        appendStringInfoString(&condition, "WHERE ");
+        append_filter(&condition, origin.source_key, origin.id_of_channel, is_owned(derived));
+        appendStringInfoString(&other, "WHERE ");
+        append_filter(&other, origin.stored_key, origin.stored_channel, is_owned(derived));
+        append_pairs(&out, derived, derived_rows(instance, derived, condition.data), "FULL JOIN",
+                     stored_rows(instance, derived, other.data));
+    }
+    else {
+        append_pages(&condition, extent);
+        append_pairs(&out, derived, derived_rows(instance, derived, condition.data), "LEFT JOIN",
+                     stored_rows(instance, derived, ""));
+        if (!is_owned(derived)) {
+            appendStringInfo(&other, "WHERE t.%s = v.%s AND t.%s = v.%s", origin.source_key[0],
+                             origin.stored_key[0], origin.source_key[1], origin.stored_key[1]);
+            appendStringInfoString(&out, " UNION ALL ");
+            append_surplus(&out, derived, stored_rows(instance, derived, condition.data),
+                           derived_rows(instance, derived, other.data));
+        }
+    }
+    appendStringInfoString(&out, ") x");
+    return out.data;
 }
 
 void append_keys(StringInfo out, const Derived &derived)
@@ -102,86 +211,105 @@ void append_keys(StringInfo out, const Derived &derived)
 }
 
 struct Arguments {
-    Datum values[4];
-    char nulls[4];
+    static constexpr int count = 6;
+    Datum values[count];
+    char nulls[count];
 
     explicit Arguments(const Extent &extent)
-        : values{Int64GetDatum(extent.user), Int64GetDatum(extent.channel),
+        : values{Int64GetDatum(extent.user),
+                 Int64GetDatum(extent.channel),
                  Int64GetDatum(static_cast<int64>(pg_prng_uint64(&pg_global_prng_state))),
-                 Int64GetDatum(static_cast<int64>(extent.sample * sample_scale))},
-          nulls{extent.has_user ? ' ' : 'n', extent.has_channel ? ' ' : 'n', ' ', ' '}
+                 Int64GetDatum(static_cast<int64>(extent.sample * sample_scale)),
+                 Int64GetDatum(extent.from),
+                 Int64GetDatum(extent.to)},
+          nulls{extent.has_user ? ' ' : 'n', extent.has_channel ? ' ' : 'n', ' ', ' ', ' ', ' '}
     {
     }
 
     pg::Parameters parameters() const
     {
-        static const Oid types[] = {INT8OID, INT8OID, INT8OID, INT8OID};
-        return {4, types, values, nulls};
+        static const Oid types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
+        return {count, types, values, nulls};
     }
 };
 
+pg::Access access_for(Way way)
+{
+    return way == Way::pages ? pg::Access::keys : pg::Access::any;
+}
+
 } // namespace
 
-int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
-                   const Extent &extent)
+Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &table,
+                      const Extent &extent)
 {
-    const char *const *columns = columns_of(instance, derived);
+    const Derived &derived = as_in(instance, table);
+    const char *const *columns = derived.columns;
+    Way way = way_for(instance, derived, extent);
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfo(&sql, "SELECT '%s'::text, jsonb_build_object(", derived.table);
+    appendStringInfoString(&sql, "SELECT x.problem IS NOT NULL, ");
+    append_keys(&sql, derived);
+    appendStringInfo(&sql,
+                     ", y.ordinal, '%s'::text, y.key, x.problem, y.column_name, y.expected, "
+                     "y.actual FROM (SELECT * FROM %s OFFSET 0) x ",
+                     derived.table, compared_rows(instance, derived, extent, way));
+    /*
+     * One line for a row that is missing, unexpected or right, else one for each stale column.
+     * OFFSET 0 keeps the problem from being computed, and the columns from being printed, again and
+     * again.
+     */
+    appendStringInfoString(
+        &sql, "CROSS JOIN LATERAL (SELECT 0::bigint AS ordinal, NULL::jsonb AS key, "
+              "NULL::text AS column_name, NULL::text AS expected, NULL::text AS actual "
+              "WHERE x.problem IS NULL "
+              "UNION ALL (SELECT z.ordinal, jsonb_build_object(");
     for (int i = 0; i < derived.keys; i++)
         appendStringInfo(&sql, "%s'%s', x.k_%s", i > 0 ? ", " : "", columns[i], columns[i]);
-    appendStringInfoString(&sql, "), x.problem, y.column_name, y.expected, y.actual FROM ");
-    append_compared(&sql, instance, derived);
-    /* One line for a row that is missing or unexpected, else one for each stale column. */
-    appendStringInfoString(&sql,
-                           " CROSS JOIN LATERAL (VALUES (0, NULL::text, "
-                           "CASE WHEN x.problem = 'missing' THEN to_jsonb(x.d)::text END, "
-                           "CASE WHEN x.problem = 'unexpected' THEN to_jsonb(x.v)::text END)");
+    appendStringInfoString(
+        &sql, "), z.column_name, z.expected, z.actual FROM (VALUES (0::bigint, NULL::text, "
+              "CASE WHEN x.problem = 'missing' THEN to_jsonb(x.d)::text END, "
+              "CASE WHEN x.problem = 'unexpected' THEN to_jsonb(x.v)::text END)");
     for (int i = derived.keys; columns[i]; i++)
         appendStringInfo(&sql, ", (%d, '%s', x.d_%s::text, x.v_%s::text)", i, columns[i],
                          columns[i], columns[i]);
-    appendStringInfoString(
-        &sql, ") y (ordinal, column_name, expected, actual) "
-              "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
-              "THEN y.ordinal > 0 AND y.expected COLLATE \"C\" IS DISTINCT FROM y.actual "
-              "ELSE y.ordinal = 0 END ORDER BY ");
-    append_keys(&sql, derived);
-    appendStringInfoString(&sql, ", y.ordinal");
+    appendStringInfoString(&sql, ") z (ordinal, column_name, expected, actual) "
+                                 "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
+                                 "THEN z.ordinal > 0 AND z.expected COLLATE \"C\" IS DISTINCT FROM "
+                                 "z.actual ELSE z.ordinal = 0 END OFFSET 0)) y");
 
     Arguments arguments(extent);
-    return pg::execute_into(set, expand(instance, sql.data, scope_of(derived)),
-                            arguments.parameters());
+    pg::Seen seen =
+        pg::execute_selected(set, sql.data, derived.keys, arguments.parameters(), access_for(way));
+    return {seen.rows, seen.selected};
 }
 
-void count_differences(const Instance &instance, const Derived &derived, const Extent &extent,
-                       int64 *rows, int64 *wrong)
+Compared count_differences(Instance &instance, const Derived &table, const Extent &extent)
 {
-    StringInfoData sql;
-    initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT count(*), count(x.problem) FROM ");
-    append_compared(&sql, instance, derived);
+    const Derived &derived = as_in(instance, table);
+    Way way = way_for(instance, derived, extent);
+    const char *sql = psprintf("SELECT count(*), count(x.problem) FROM %s",
+                               compared_rows(instance, derived, extent, way));
     Arguments arguments(extent);
-    pg::Result counts = pg::execute_once(expand(instance, sql.data, scope_of(derived)),
-                                         arguments.parameters(), pg::Sight::caller);
-    *rows = counts.int8(0, 0);
-    *wrong = counts.int8(0, 1);
+    pg::Result counts =
+        pg::execute_once(sql, arguments.parameters(), pg::Sight::caller, false, access_for(way));
+    return {counts.int8(0, 0), counts.int8(0, 1)};
 }
 
-pg::Result select_differences(const Instance &instance, const Derived &derived,
-                              const Extent &extent)
+pg::Result select_differences(Instance &instance, const Derived &table, const Extent &extent)
 {
+    const Derived &derived = as_in(instance, table);
+    Way way = way_for(instance, derived, extent);
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT ");
     append_keys(&sql, derived);
-    appendStringInfoString(&sql, " FROM ");
-    append_compared(&sql, instance, derived);
-    appendStringInfoString(&sql, " WHERE x.problem IS NOT NULL ORDER BY ");
+    appendStringInfo(&sql, " FROM %s WHERE x.problem IS NOT NULL ORDER BY ",
+                     compared_rows(instance, derived, extent, way));
     append_keys(&sql, derived);
     Arguments arguments(extent);
-    return pg::execute_once(expand(instance, sql.data, scope_of(derived)), arguments.parameters(),
-                            pg::Sight::fresh);
+    return pg::execute_once(sql.data, arguments.parameters(), pg::Sight::fresh, false,
+                            access_for(way));
 }
 
 } // namespace hermet

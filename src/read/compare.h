@@ -14,19 +14,33 @@ struct Extent {
     int64 channel = 0;
     bool has_user = false;    /* only what belongs to this user */
     bool has_channel = false; /* only what belongs to this channel */
-    double sample = 1.0;      /* a share of the users, or of the channels, drawn anew each time */
+    double sample = 1.0;      /* a share of the keys, drawn anew each time */
+
+    /* Only users, or for the columns of channel only channels, with ids from..to. */
+    int64 from = PG_INT64_MIN;
+    int64 to = PG_INT64_MAX;
+
+    bool has_range() const { return from != PG_INT64_MIN || to != PG_INT64_MAX; }
+    bool is_everything() const
+    {
+        return !has_user && !has_channel && sample >= 1.0 && !has_range();
+    }
 };
 
-/* Every difference as check_consistency() returns it, appended to a set. Returns their number. */
-int64 compare_into(ReturnSetInfo *set, const Instance &instance, const Derived &derived,
-                   const Extent &extent);
+/* Rows looked at, and how many of them are wrong. */
+struct Compared {
+    int64 rows;
+    int64 wrong;
+};
 
-/* Rows looked at, and how many of them are wrong. With the caller's snapshot. */
-void count_differences(const Instance &instance, const Derived &derived, const Extent &extent,
-                       int64 *rows, int64 *wrong);
+/* Every difference as check_consistency() returns it, appended to a set. */
+Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &derived,
+                      const Extent &extent);
+
+/* The same, counted only. Both with the caller's snapshot. */
+Compared count_differences(Instance &instance, const Derived &derived, const Extent &extent);
 
 /* The keys of the wrong rows, in key order, as they are now. */
-pg::Result select_differences(const Instance &instance, const Derived &derived,
-                              const Extent &extent);
+pg::Result select_differences(Instance &instance, const Derived &derived, const Extent &extent);
 
 } // namespace hermet

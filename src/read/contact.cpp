@@ -1,5 +1,6 @@
 #include "read/contact.h"
 
+#include "metrics/metrics.h"
 #include "read/direct.h"
 #include "read/source.h"
 
@@ -98,6 +99,18 @@ void refresh_by_statement(Instance &instance, const ContactKeys &keys, size_t at
     }
 }
 
+/* Counts what a refresh did, and adds it to what its caller knows. */
+void note(const ContactKeys &keys, const Changes &rows, const Changes &reverse_rows, Changes &view,
+          Changes &reverse)
+{
+    metrics::count_rows(Table::user_contact_view, metrics::Way::row,
+                        static_cast<int64>(keys.users.size()));
+    metrics::count_written(Table::user_contact_view, rows);
+    metrics::count_written(Table::contact_reverse_index, reverse_rows);
+    view.add(rows);
+    reverse.add(reverse_rows);
+}
+
 } // namespace
 
 void refresh_contacts_of(Instance &instance, const pg::Vector<int64> &users)
@@ -111,14 +124,18 @@ void refresh_contacts(Instance &instance, const ContactKeys &keys, Changes &view
 {
     ContactKeys &in_order = pg::make<ContactKeys>(keys);
     pg::make_unique(in_order.contacts, in_order.users); /* the order of row locks */
-    size_t done = refresh_contacts_directly(instance, in_order, view, reverse);
-    refresh_by_statement(instance, in_order, done, view, reverse);
+    Changes rows, reverse_rows;
+    size_t done = refresh_contacts_directly(instance, in_order, rows, reverse_rows);
+    refresh_by_statement(instance, in_order, done, rows, reverse_rows);
+    note(in_order, rows, reverse_rows, view, reverse);
 }
 
 void refresh_by_definition(Instance &instance, const ContactKeys &keys, Changes &view,
                            Changes &reverse)
 {
-    refresh_by_statement(instance, keys, 0, view, reverse);
+    Changes rows, reverse_rows;
+    refresh_by_statement(instance, keys, 0, rows, reverse_rows);
+    note(keys, rows, reverse_rows, view, reverse);
 }
 
 } // namespace hermet

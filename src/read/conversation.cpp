@@ -1,5 +1,6 @@
 #include "read/conversation.h"
 
+#include "metrics/metrics.h"
 #include "read/direct.h"
 #include "read/incident.h"
 #include "read/owned.h"
@@ -101,6 +102,18 @@ const pg::Statement select_member_versions = {R"(
 SELECT cm.channel_id, cm.xmin, cm.cmin FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1))",
                                               {INT8ARRAYOID}};
 
+/* Counts what a refresh did, and adds it to what its caller knows. */
+void note(const ConversationKeys &keys, const Changes &rows, const Changes &reverse_rows,
+          Changes &view, Changes &reverse)
+{
+    metrics::count_rows(Table::user_conversation_view, metrics::Way::row,
+                        static_cast<int64>(keys.users.size()));
+    metrics::count_written(Table::user_conversation_view, rows);
+    metrics::count_written(Table::conversation_reverse_index, reverse_rows);
+    view.add(rows);
+    reverse.add(reverse_rows);
+}
+
 /* The keys from `at` on; `suspects` are parallel to the keys, or none. */
 void refresh_by_statement(Instance &instance, const ConversationKeys &keys,
                           const pg::Vector<int64> &suspects, size_t at, Changes &view,
@@ -144,7 +157,7 @@ ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &
 }
 
 void lock_guards(Instance &instance, const ConversationKeys &keys,
-                 const pg::Vector<int64> *more_profiles)
+                 const pg::Vector<int64> *more_profiles, const pg::Vector<int64> *more_owners)
 {
     if (holds_all_keys(instance, keys.users.size()))
         return;
@@ -152,6 +165,8 @@ void lock_guards(Instance &instance, const ConversationKeys &keys,
     pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>();
     if (more_profiles)
         profiles.insert(profiles.end(), more_profiles->begin(), more_profiles->end());
+    if (more_owners)
+        owners.insert(owners.end(), more_owners->begin(), more_owners->end());
     if (!keys.empty()) {
         if (!find_guards_directly(instance, keys, owners, profiles)) {
             pg::Result guards = run(instance, select_guards,
@@ -170,15 +185,19 @@ void refresh_conversations(Instance &instance, const ConversationKeys &keys, Cha
                            Changes &reverse)
 {
     const ConversationKeys &in_order = sorted(keys);
-    size_t done = refresh_conversations_directly(instance, in_order, view, reverse);
+    Changes rows, reverse_rows;
+    size_t done = refresh_conversations_directly(instance, in_order, rows, reverse_rows);
     pg::Vector<int64> &suspects = pg::make<pg::Vector<int64>>();
-    refresh_by_statement(instance, in_order, suspects, done, view, reverse);
+    refresh_by_statement(instance, in_order, suspects, done, rows, reverse_rows);
+    note(in_order, rows, reverse_rows, view, reverse);
 }
 
 void refresh_by_definition(Instance &instance, const ConversationKeys &keys,
                            const pg::Vector<int64> &suspects, Changes &view, Changes &reverse)
 {
-    refresh_by_statement(instance, keys, suspects, 0, view, reverse);
+    Changes rows, reverse_rows;
+    refresh_by_statement(instance, keys, suspects, 0, rows, reverse_rows);
+    note(keys, rows, reverse_rows, view, reverse);
 }
 
 void refresh_channels(Instance &instance, const pg::Vector<int64> &channels, Changes &view,

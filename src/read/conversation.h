@@ -50,11 +50,12 @@ ConversationKeys &sorted(const ConversationKeys &keys);
 ConversationKeys &keys_of_channels(Instance &instance, const pg::Vector<int64> &channels);
 
 /*
- * Takes the owners and profiles that whole rows of these keys need, and `more_profiles`, shared.
- * Needs the channels locked.
+ * Takes the owners and profiles that whole rows of these keys need, with `more_profiles`, shared,
+ * and `more_owners`. Needs the channels locked.
  */
 void lock_guards(Instance &instance, const ConversationKeys &keys,
-                 const pg::Vector<int64> *more_profiles = nullptr);
+                 const pg::Vector<int64> *more_profiles = nullptr,
+                 const pg::Vector<int64> *more_owners = nullptr);
 
 /* Derives whole rows and writes what differs. Needs the channels and the guards locked. */
 void refresh_conversations(Instance &instance, const ConversationKeys &keys, Changes &view,

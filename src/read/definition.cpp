@@ -149,6 +149,8 @@ SELECT cm.id, cm.user_id, cm.channel_id,
        CASE WHEN big.user_id IS NOT NULL
             THEN greatest(lm.sent_at, cm.joined_at, 0) / 3600000 + 1 ELSE 0 END AS list_hour)"},
     {"large_inbox", "LEFT JOIN {s}.hermet_large_inbox big ON big.user_id = cm.user_id"},
+    /* Of a stored conversation row v. */
+    {"stored_hour", "v.list_hour"},
 
     /* Rule 1: the other member of a single channel; of several an active one, then the lowest id.
      */
@@ -220,7 +222,13 @@ SELECT cm.channel_id AS id,
   JOIN {s}.channel_member cm ON cm.user_id = k.user_id AND cm.channel_id = k.channel_id)"},
     {"members_of_channels", R"(unnest($1::bigint[]) k (channel_id)
   JOIN {s}.channel_member cm ON cm.channel_id = k.channel_id)"},
+    /*
+     * OFFSET 0: else the planner compares everything with $1 and not with the membership, and joins
+     * all that a user has with all that he has.
+     */
+    {"members_of_user", "(SELECT * FROM {s}.channel_member WHERE user_id = $1 OFFSET 0) cm"},
     {"all_friendships", "{s}.friendship f"},
+    {"friendships_of_user", "(SELECT * FROM {s}.friendship WHERE user_id = $1 OFFSET 0) f"},
     {"all_channels", "(SELECT id AS channel_id FROM {s}.channel) cm"},
     {"channels_of_keys", "unnest($1::bigint[]) cm (channel_id)"},
 };
@@ -241,7 +249,8 @@ void append_columns(StringInfo out, const char *const *columns, const char *each
 }
 
 /* What is not there in an instance without list_hour. */
-const Part earlier_parts[] = {{"list_hour", ""}, {"large_inbox", ""}};
+const Part earlier_parts[] = {
+    {"list_hour", ""}, {"large_inbox", ""}, {"stored_hour", "0::pg_catalog.int8"}};
 
 /* "columns X", "d X", "set X", "differs X" of a list X; palloc'd, NULL if it is none of them. */
 const char *column_fragment(const ColumnList &list, const char *name, size_t length)
@@ -319,10 +328,12 @@ const Derived *find_derived(const char *table)
     return nullptr;
 }
 
-const char *const *columns_of(const Instance &instance, const Derived &derived)
+const Derived &as_in(const Instance &instance, const Derived &derived)
 {
-    bool earlier_view = !instance.has_list_hour && derived.columns == conversation_columns;
-    return earlier_view ? earlier.names : derived.columns;
+    static const Derived earlier_view = {"user_conversation_view", "conversation", 2,
+                                         earlier.names};
+    bool is_view = derived.columns == conversation_columns;
+    return is_view && !instance.has_list_hour ? earlier_view : derived;
 }
 
 pg::Fragment fragments_of(const Instance &instance)

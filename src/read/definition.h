@@ -25,8 +25,8 @@ extern const Derived derived_tables[derived_count];
 /* NULL if there is no such table. */
 const Derived *find_derived(const char *table);
 
-/* The columns of it that this instance has. */
-const char *const *columns_of(const Instance &instance, const Derived &derived);
+/* The same with the columns that this instance has. */
+const Derived &as_in(const Instance &instance, const Derived &derived);
 
 /*
  * The parts of SQL that {names} stand for:

@@ -1,5 +1,6 @@
 #include "read/direct.h"
 
+#include "metrics/metrics.h"
 #include "read/derive.h"
 #include "pg/enum.h"
 #include "pg/store.h"
@@ -230,6 +231,9 @@ ContactKeys &refresh_friends_directly(Instance &instance, const ContactKeys &key
     walk.end();
     source.end();
     table_close(book.relation, NoLock);
+    metrics::count_written(Table::user_contact_view, 0, walk.written(), 0);
+    metrics::count_rows(Table::user_contact_view, metrics::Way::columns,
+                        static_cast<int64>(keys.users.size() - left.users.size()));
     return left;
 }
 

@@ -1,3 +1,4 @@
+#include "metrics/metrics.h"
 #include "read/derive.h"
 #include "read/direct.h"
 #include "pg/enum.h"
@@ -17,6 +18,7 @@ struct Rows {
     pg::Walk walk;
     Source source;
     Datum now = Int64GetDatum(pg::now_ms());
+    int64 seen = 0;
     MemoryContext memory; /* of the current row, or channel */
     MemoryContext caller;
 
@@ -44,6 +46,8 @@ struct Rows {
         walk.end();
         source.end();
         table_close(relation, NoLock);
+        metrics::count_rows(Table::user_conversation_view, metrics::Way::columns, seen);
+        metrics::count_written(Table::user_conversation_view, 0, walk.written(), 0);
     }
 
     /* Sets a column where it differs. */
@@ -58,6 +62,7 @@ struct Rows {
     /* Writes the current row as change() sets it: that returns whether it set anything. */
     template <class Change> void write(Change change)
     {
+        seen++;
         do {
             if (!change())
                 return;

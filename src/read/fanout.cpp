@@ -1,5 +1,6 @@
 #include "read/fanout.h"
 
+#include "metrics/metrics.h"
 #include "read/columns.h"
 #include "read/derive.h"
 #include "read/incident.h"
@@ -55,6 +56,8 @@ struct FanOut {
     Relation view = nullptr;
     bool direct = false; /* else the definition derives all rows in the end */
     pg::Walk walk;
+    int64 seen = 0; /* conversation rows, and those that were written */
+    int64 written = 0;
 
     ConversationKeys to_recount;
     ConversationKeys to_reset;      /* rows whose closed_at has to be looked up again */
@@ -142,6 +145,7 @@ void FanOut::update_channels(size_t from, size_t to)
         }
         walk.end();
         PopActiveSnapshot();
+        metrics::count_written(Table::channel, 0, walk.written(), 0);
     }
     table_close(channel, NoLock);
     if (writable)
@@ -153,8 +157,10 @@ void FanOut::update_channels(size_t from, size_t to)
         last_ids.push_back(last[i - last_from].id);
         last_times.push_back(last[i - last_from].time);
     }
-    run(*instance, update_last_messages,
-        {pg::int8_array(ids(from, to)), pg::int8_array(last_ids), pg::int8_array(last_times)});
+    pg::Result rows =
+        run(*instance, update_last_messages,
+            {pg::int8_array(ids(from, to)), pg::int8_array(last_ids), pg::int8_array(last_times)});
+    metrics::count_written(Table::channel, 0, static_cast<int64>(rows.count), 0);
 }
 
 /* The conversation rows of states[from..to-1], in the order of the index. */
@@ -187,6 +193,7 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
                     break;
             } while (!walk.write());
         }
+        seen += rows;
         /* A single channel of one member has no rows. */
         bool complete =
             rows == state.member_count || (state.single && rows == 0 && state.member_count == 1);
@@ -194,6 +201,7 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
             to_recompute.push_back(state.id);
     }
     walk.end();
+    written += walk.written();
     PopActiveSnapshot();
 }
 
@@ -298,8 +306,10 @@ void fan_out(FanOut &fan, const MessageDeltas &deltas, int64 last)
 void end_fan_out(FanOut &fan)
 {
     Instance &instance = *fan.instance;
-    if (fan.states->empty())
+    if (fan.states->empty()) {
+        metrics::observe_fan_out(0);
         return;
+    }
     table_close(fan.view, NoLock);
     if (!fan.direct) {
         pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
@@ -307,8 +317,12 @@ void end_fan_out(FanOut &fan)
             channels.push_back(state.id);
         Changes view, reverse;
         refresh_channels(instance, channels, view, reverse);
+        metrics::observe_fan_out(view.total());
         return;
     }
+    metrics::observe_fan_out(fan.seen);
+    metrics::count_rows(Table::user_conversation_view, metrics::Way::delta, fan.seen);
+    metrics::count_written(Table::user_conversation_view, 0, fan.written, 0);
 
     recount(instance, fan.to_recount);
     if (!fan.to_reset.empty())

@@ -1,5 +1,7 @@
 #include "read/incident.h"
 
+#include "metrics/metrics.h"
+
 namespace hermet {
 
 namespace {
@@ -10,6 +12,7 @@ SELECT $1, jsonb_build_object($2, k.id), $3 FROM unnest($4::bigint[]) k (id))",
                                         {TEXTOID, TEXTOID, TEXTOID, INT8ARRAYOID}};
 
 const pg::Statement delete_incidents = {"DELETE FROM {s}.hermet_incident", {}};
+const pg::Statement delete_mismatches = {"DELETE FROM {s}.hermet_mismatch", {}};
 
 } // namespace
 
@@ -19,11 +22,15 @@ void note_incident(Instance &instance, Table table, const char *key, const pg::V
     run(instance, insert_incidents,
         {CStringGetTextDatum(table_name(table)), CStringGetTextDatum(key),
          CStringGetTextDatum(detail), pg::int8_array(ids)});
+    metrics::count_incidents(table, static_cast<int64>(ids.size()));
 }
 
 void clear_incidents(Instance &instance)
 {
     run(instance, delete_incidents, {});
+    /* An instance that an older version made may have no such table yet. */
+    if (OidIsValid(get_relname_relid("hermet_mismatch", instance.schema)))
+        run(instance, delete_mismatches, {});
 }
 
 } // namespace hermet

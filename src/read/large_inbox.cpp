@@ -1,5 +1,6 @@
 #include "read/large_inbox.h"
 
+#include "metrics/metrics.h"
 #include "read/conversation.h"
 
 namespace hermet {
@@ -49,7 +50,8 @@ int64 order_inboxes(Instance &instance, int64 conversations)
     Datum array = pg::int8_array(users);
     int64 added = static_cast<int64>(run(instance, insert_large, {array}).count);
     run(instance, lock_rows_of_users, {array});
-    run(instance, update_hours, {array, Int64GetDatum(pg::now_ms())});
+    pg::Result hours = run(instance, update_hours, {array, Int64GetDatum(pg::now_ms())});
+    metrics::count_written(Table::user_conversation_view, 0, static_cast<int64>(hours.count), 0);
     return added;
 }
 

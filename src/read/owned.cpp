@@ -1,5 +1,6 @@
 #include "read/owned.h"
 
+#include "metrics/metrics.h"
 #include "read/conversation.h"
 #include "read/incident.h"
 
@@ -29,7 +30,10 @@ int64 refresh_owned(Instance &instance, const pg::Vector<int64> &channels)
 {
     if (channels.empty())
         return 0;
-    return static_cast<int64>(run(instance, update_owned, {pg::int8_array(channels)}).count);
+    int64 written =
+        static_cast<int64>(run(instance, update_owned, {pg::int8_array(channels)}).count);
+    metrics::count_written(Table::channel, 0, written, 0);
+    return written;
 }
 
 void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
@@ -67,6 +71,7 @@ void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
     if (way.writable) {
         walk.end();
         PopActiveSnapshot();
+        metrics::count_written(Table::channel, 0, walk.written(), 0);
     }
     table_close(channel, NoLock);
     refresh_owned(instance, to_count);

@@ -1,8 +1,8 @@
 #include "read/repair.h"
 
+#include "metrics/metrics.h"
 #include "pg/lock.h"
 #include "pg/subtransaction.h"
-#include "read/contact.h"
 #include "read/incident.h"
 #include "read/owned.h"
 
@@ -111,10 +111,42 @@ bool fill_all(Instance &instance, Repaired &repaired)
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
     append_wrong_channels(instance, Extent(), channels);
     repaired.channels.updated = refresh_owned(instance, channels);
+    metrics::count_written(Table::user_conversation_view, repaired.conversations);
+    metrics::count_written(Table::conversation_reverse_index, repaired.conversation_reverse);
+    metrics::count_written(Table::user_contact_view, repaired.contacts);
+    metrics::count_written(Table::contact_reverse_index, repaired.contact_reverse);
     return true;
 }
 
 } // namespace
+
+void mend_conversations(Instance &instance, const ConversationKeys &keys,
+                        const pg::Vector<int64> &suspects, const pg::Vector<int64> &channels,
+                        Repaired &repaired)
+{
+    pg::Vector<int64> &all = pg::make<pg::Vector<int64>>(keys.channels);
+    all.insert(all.end(), channels.begin(), channels.end());
+    if (all.empty())
+        return;
+    pg::make_unique(all);
+
+    lock_channels(instance, all);
+    lock_guards(instance, keys);
+    repaired.channels.updated += refresh_owned(instance, channels);
+    refresh_by_definition(instance, keys, suspects, repaired.conversations,
+                          repaired.conversation_reverse);
+}
+
+void mend_contacts(Instance &instance, const ContactKeys &keys, Repaired &repaired)
+{
+    pg::Vector<int64> &owners = pg::make<pg::Vector<int64>>(keys.users);
+    pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>(keys.contacts);
+    pg::make_unique(owners);
+    pg::make_unique(profiles);
+    lock_owners(instance, owners);
+    lock_profiles(instance, profiles, false);
+    refresh_by_definition(instance, keys, repaired.contacts, repaired.contact_reverse);
+}
 
 void repair_conversations(Instance &instance, const Extent &extent, Repaired &repaired)
 {
@@ -132,44 +164,23 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         keys.add(rows.int8(i, 1), rows.int8(i, 2));
         suspects.push_back(rows.int8(i, 0));
     }
-    channels.insert(channels.end(), keys.channels.begin(), keys.channels.end());
+    channels = keys.channels;
     append_wrong_channels(instance, extent, channels);
-    if (channels.empty())
-        return;
     pg::make_unique(channels);
-
-    lock_channels(instance, channels);
-    lock_guards(instance, keys);
-    repaired.channels.updated += refresh_owned(instance, channels);
-    refresh_by_definition(instance, keys, suspects, repaired.conversations,
-                          repaired.conversation_reverse);
+    mend_conversations(instance, keys, suspects, channels, repaired);
 }
 
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)
 {
-    pg::Vector<std::pair<int64, int64>> &pairs = pg::make<pg::Vector<std::pair<int64, int64>>>();
+    ContactKeys &keys = pg::make<ContactKeys>();
     pg::Result rows = select_differences(instance, derived("user_contact_view"), extent);
     for (uint64 i = 0; i < rows.count; i++)
-        pairs.push_back({rows.int8(i, 0), rows.int8(i, 1)});
+        keys.add(rows.int8(i, 0), rows.int8(i, 1));
     rows = select_differences(instance, derived("contact_reverse_index"), extent);
     for (uint64 i = 0; i < rows.count; i++)
-        pairs.push_back({rows.int8(i, 1), rows.int8(i, 0)});
-    pg::make_unique(pairs);
-
-    pg::Vector<int64> &owners = pg::make<pg::Vector<int64>>();
-    pg::Vector<int64> &profiles = pg::make<pg::Vector<int64>>();
-    for (const std::pair<int64, int64> &pair : pairs) {
-        owners.push_back(pair.first);
-        profiles.push_back(pair.second);
-    }
-    pg::make_unique(owners);
-    pg::make_unique(profiles);
-    lock_owners(instance, owners);
-    lock_profiles(instance, profiles, false);
-    ContactKeys &keys = pg::make<ContactKeys>();
-    for (const std::pair<int64, int64> &pair : pairs)
-        keys.add(pair.first, pair.second);
-    refresh_by_definition(instance, keys, repaired.contacts, repaired.contact_reverse);
+        keys.add(rows.int8(i, 1), rows.int8(i, 0));
+    pg::make_unique(keys.users, keys.contacts);
+    mend_contacts(instance, keys, repaired);
 }
 
 Repaired repair_all(Instance &instance)

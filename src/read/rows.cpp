@@ -120,6 +120,12 @@ const pg::Column contact_reverse_columns[contact_reverse_row::count] = {
 
 const pg::Column large_inbox_columns[large_inbox_row::count] = {{"user_id", INT8OID}};
 
+const pg::Column event_columns[event_row::count] = {
+    {"event_offset", INT8OID}, {"table_name", TEXTOID},   {"key", JSONBOID},
+    {"operation", TEXTOID},    {"new_values", JSONBOID},  {"transaction_time", INT8OID},
+    {"transaction_id", XID8OID},
+};
+
 /* In the order of enum Table. */
 const pg::PathColumns tables[table_count] = {
     {user_columns, user_row::count, 1, nullptr},
@@ -134,6 +140,7 @@ const pg::PathColumns tables[table_count] = {
     {reverse_columns, reverse_row::count, 3, nullptr},
     {contact_reverse_columns, contact_reverse_row::count, 2, nullptr},
     {large_inbox_columns, large_inbox_row::count, 1, nullptr},
+    {event_columns, event_row::count, 1, nullptr},
 };
 
 /* Without list_hour, which is the last one: see Instance. */

@@ -122,6 +122,10 @@ namespace large_inbox_row {
 enum { user, count };
 } // namespace large_inbox_row
 
+namespace event_row {
+enum { offset, table, key, operation, values, time, transaction, count };
+} // namespace event_row
+
 /* The direct way to a table's rows; `relation` is that table, opened. */
 const pg::Path &path(Instance &instance, Table table, Relation relation);
 

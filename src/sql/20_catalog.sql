@@ -36,7 +36,12 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_instance', ARRAY['version'], 'the version that this instance was made or upgraded by'),
     ('state', 'hermet_check', ARRAY['id'], 'what the latest consistency checks found'),
     ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it'),
-    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them')
+    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them'),
+    ('state', 'hermet_rebuild', ARRAY['id'], 'rebuilds: how far they are, so that one that was interrupted goes on'),
+    ('state', 'hermet_bulk_load', ARRAY['id'], 'bulk loads, and whether the read side was seen to be right since'),
+    ('state', 'hermet_rollout', ARRAY['changed_at'], 'whose lists come from the read side; hermet.set_rollout() writes it'),
+    ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it'),
+    ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -210,7 +215,11 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (1403, 'hermet_check', 'table_name', 'text', NULL, false, 'what was checked'),
     (1404, 'hermet_check', 'user_id', 'bigint', NULL, true, 'NULL = all users'),
     (1405, 'hermet_check', 'sample', 'float8', '1', false, 'share of the rows that were looked at'),
-    (1406, 'hermet_check', 'problems', 'bigint', NULL, false, 'what it found; 0 = consistent'),
+    (1406, 'hermet_check', 'problems', 'bigint', NULL, false, 'rows that were wrong; 0 = consistent'),
+    (1407, 'hermet_check', 'begun_at', 'bigint', '0', false, 'when its transaction began, Unix milliseconds'),
+    (1408, 'hermet_check', 'rows_checked', 'bigint', '0', false, 'rows that were looked at'),
+    (1409, 'hermet_check', 'from_key', 'bigint', NULL, true, 'only users, or channels, from this id on; NULL = from the lowest'),
+    (1410, 'hermet_check', 'to_key', 'bigint', NULL, true, 'only up to this id; NULL = up to the highest'),
 
     (1501, 'hermet_incident', 'id', 'bigint', 'identity', false, 'order of the incidents'),
     (1502, 'hermet_incident', 'happened_at', 'bigint', 'now', false, 'Unix milliseconds'),
@@ -219,7 +228,52 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (1505, 'hermet_incident', 'detail', 'text', NULL, false, 'what was wrong with it'),
 
     (1601, 'hermet_large_inbox', 'user_id', 'bigint', NULL, false, 'the user'),
-    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds')
+    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds'),
+
+    (1701, 'hermet_rebuild', 'id', 'bigint', 'identity', false, 'order of the rebuilds'),
+    (1702, 'hermet_rebuild', 'view_name', 'text', NULL, false, 'user_conversation_view or user_contact_view'),
+    (1703, 'hermet_rebuild', 'from_key', 'bigint', NULL, true, 'the range; NULL = from the lowest key'),
+    (1704, 'hermet_rebuild', 'to_key', 'bigint', NULL, true, 'the range; NULL = up to the highest key'),
+    (1705, 'hermet_rebuild', 'phase', 'int', '1', false, 'which of its tables it is at'),
+    (1706, 'hermet_rebuild', 'next_first', 'bigint', NULL, false, 'where its next batch begins: first column of the key'),
+    (1707, 'hermet_rebuild', 'next_second', 'bigint', '-9223372036854775808', false, 'second column of the key'),
+    (1708, 'hermet_rebuild', 'done', 'bigint', '0', false, 'rows looked at'),
+    (1709, 'hermet_rebuild', 'total', 'bigint', '0', false, 'rows there were when it began'),
+    (1710, 'hermet_rebuild', 'changed', 'bigint', '0', false, 'rows written'),
+    (1711, 'hermet_rebuild', 'started_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (1712, 'hermet_rebuild', 'resumed_at', 'bigint', 'now', false, 'when its last call began, Unix milliseconds'),
+    (1713, 'hermet_rebuild', 'resumed_done', 'bigint', '0', false, 'rows looked at by then'),
+    (1714, 'hermet_rebuild', 'updated_at', 'bigint', 'now', false, 'when its last batch ended, Unix milliseconds'),
+    (1715, 'hermet_rebuild', 'finished_at', 'bigint', '0', false, 'Unix milliseconds, 0 = not yet'),
+    (1716, 'hermet_rebuild', 'pid', 'int', '0', false, 'the server process of its last call'),
+
+    (1801, 'hermet_bulk_load', 'id', 'bigint', 'identity', false, 'order of the loads'),
+    (1802, 'hermet_bulk_load', 'role_name', 'text', NULL, false, 'who began it'),
+    (1803, 'hermet_bulk_load', 'pid', 'int', NULL, false, 'the server process of the session'),
+    (1804, 'hermet_bulk_load', 'backend_start', 'timestamptz', NULL, false, 'when that process started'),
+    (1805, 'hermet_bulk_load', 'began_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (1806, 'hermet_bulk_load', 'ended_at', 'bigint', '0', false, 'Unix milliseconds, 0 = still open'),
+    (1807, 'hermet_bulk_load', 'verified', 'text[]', '''{}''', false, 'tables that a whole check has seen right since'),
+
+    (2101, 'hermet_rollout', 'percent', 'float8', '100', false, 'so many of 100 users are served from the read side; without a row all are'),
+    (2102, 'hermet_rollout', 'shadow', 'boolean', 'false', false, 'whether lists are computed both ways and compared'),
+    (2103, 'hermet_rollout', 'changed_at', 'bigint', 'now', false, 'Unix milliseconds'),
+
+    (2201, 'hermet_mismatch', 'id', 'bigint', 'identity', false, 'order of the mismatches'),
+    (2202, 'hermet_mismatch', 'happened_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (2203, 'hermet_mismatch', 'endpoint', 'text', NULL, false, 'the function that was called'),
+    (2204, 'hermet_mismatch', 'user_id', 'bigint', NULL, false, 'for whom'),
+    (2205, 'hermet_mismatch', 'key', 'jsonb', NULL, true, 'the first row that differed; NULL = there are only totals'),
+    (2206, 'hermet_mismatch', 'read_side', 'jsonb', NULL, true, 'what differed as the read side has it; NULL = no such row'),
+    (2207, 'hermet_mismatch', 'write_side', 'jsonb', NULL, true, 'the same as the write side has it; NULL = no such row'),
+
+    (2301, 'change_event', 'event_offset', 'bigint', 'identity', false, 'order of the events; of one row''s it is the order of commits'),
+    (2302, 'change_event', 'table_name', 'text', NULL, false, 'the table of the write side'),
+    (2303, 'change_event', 'key', 'jsonb', NULL, true, 'the row, by the columns of its key; NULL = the whole table'),
+    (2304, 'change_event', 'operation', 'text', NULL, false, 'insert, update, delete or truncate'),
+    (2305, 'change_event', 'new_values', 'jsonb', NULL, true, 'the row as it was written, without passwd; NULL = it is gone'),
+    (2306, 'change_event', 'transaction_time', 'bigint', NULL, false, 'when the transaction began, Unix milliseconds'),
+    (2307, 'change_event', 'transaction_id', 'xid8', NULL, false, 'the transaction, as pg_current_xact_id() gives it')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS
@@ -277,7 +331,7 @@ CREATE FUNCTION hermet.catalog_triggers(OUT table_name text, OUT trigger_name te
          format('BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON %%I.%I FOR EACH STATEMENT EXECUTE FUNCTION hermet.forbid_write()',
                 t.table_name)
     FROM hermet.catalog_tables() t
-   WHERE t.side = 'read'
+   WHERE t.side = 'read' OR t.table_name = 'change_event'
 $$;
 COMMENT ON FUNCTION hermet.catalog_triggers() IS
     'the triggers of an instance; definition is as pg_get_triggerdef() writes it, %I standing for the schema';

@@ -50,6 +50,7 @@ CREATE FUNCTION hermet.type_sql(target name, type_name text) RETURNS text
   SELECT CASE WHEN type_name LIKE '%\_enum' THEN format('%I.%I', target, type_name)
               WHEN type_name = 'int' THEN 'integer'
               WHEN type_name = 'float8' THEN 'double precision'
+              WHEN type_name = 'timestamptz' THEN 'timestamp with time zone'
               ELSE replace(type_name, 'varchar', 'character varying') END
 $$;
 COMMENT ON FUNCTION hermet.type_sql(name, text) IS 'a type of the catalog as format_type() writes it';
@@ -464,7 +465,9 @@ CREATE FUNCTION hermet.bad_triggers(target name, OUT table_name text, OUT trigge
   wanted AS (
     SELECT t.table_name, t.trigger_name,
            format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name) AS definition
-      FROM hermet.catalog_triggers() t)
+      FROM (SELECT * FROM hermet.catalog_triggers()
+            UNION ALL
+            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t)
   SELECT table_name, trigger_name, f.definition IS NOT NULL
     FROM found f FULL JOIN wanted w USING (table_name, trigger_name)
    WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> 'O'
@@ -478,9 +481,11 @@ DECLARE
   r record;
   made_by text;
   suspect boolean;
+  events boolean;
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
+  events := hermet.events_enabled(target);
   -- A table of the write side made anew would be empty, and so would the read side be.
   FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t
             WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL
@@ -526,6 +531,9 @@ BEGIN
   LOOP
     EXECUTE format('DROP INDEX %I.%I', target, r.index_name);
   END LOOP;
+  IF events THEN
+    PERFORM hermet.enable_events(target);
+  END IF;
   IF suspect THEN
     PERFORM hermet.repair(target);
   END IF;

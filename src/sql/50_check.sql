@@ -6,17 +6,17 @@ COMMENT ON FUNCTION hermet.definition(text, name) IS
     'the query that derives a table of the read side (or channel''s own columns) from the write side: the rules, to read and to run';
 
 CREATE FUNCTION hermet.check_consistency(target name DEFAULT NULL, table_name text DEFAULT NULL, user_id bigint DEFAULT NULL,
-                                         sample float8 DEFAULT 1.0)
+                                         sample float8 DEFAULT 1.0, from_key bigint DEFAULT NULL, to_key bigint DEFAULT NULL)
     RETURNS TABLE (table_name text, key jsonb, problem text, column_name text, expected text, actual text)
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_check_consistency';
-COMMENT ON FUNCTION hermet.check_consistency(name, text, bigint, float8) IS
+COMMENT ON FUNCTION hermet.check_consistency(name, text, bigint, float8, bigint, bigint) IS
     'every difference between the read side and the rules: missing and unexpected rows, stale columns; none = consistent';
 
 CREATE FUNCTION hermet.consistency_summary(target name DEFAULT NULL, table_name text DEFAULT NULL, user_id bigint DEFAULT NULL,
-                                           sample float8 DEFAULT 1.0)
+                                           sample float8 DEFAULT 1.0, from_key bigint DEFAULT NULL, to_key bigint DEFAULT NULL)
     RETURNS TABLE (table_name text, rows bigint, ok bigint, fail bigint, ratio float8)
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_consistency_summary';
-COMMENT ON FUNCTION hermet.consistency_summary(name, text, bigint, float8) IS
+COMMENT ON FUNCTION hermet.consistency_summary(name, text, bigint, float8, bigint, bigint) IS
     'the same check, a line a table: rows looked at, right, wrong, and the share that is right';
 
 CREATE FUNCTION hermet.repair(target name DEFAULT NULL)

@@ -60,7 +60,9 @@ BEGIN
                 WHEN g.tgenabled = 'R' THEN 'fires in replication only'
                 WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
                 ELSE pg_get_triggerdef(g.oid) END
-      FROM hermet.catalog_triggers() t
+      FROM (SELECT * FROM hermet.catalog_triggers()
+            UNION ALL
+            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t
       JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
       LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
      WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
@@ -90,6 +92,20 @@ BEGIN
      WHERE t.side <> 'write' AND a.grantee <> c.relowner
        AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
      GROUP BY t.table_name, a.grantee;
+
+  -- Offsets that a session keeps in store would come late; so would those of a sequence that goes back.
+  RETURN QUERY
+    SELECT 'sequence altered', format('%I.change_event.event_offset', target),
+           CASE WHEN s.seqrelid IS NULL THEN 'offsets come from no sequence: events cannot be written'
+                ELSE 'readers would miss events: ALTER TABLE ... ALTER event_offset SET CACHE 1 SET INCREMENT 1 SET NO CYCLE' END
+      FROM pg_class c
+      LEFT JOIN pg_depend d ON d.refobjid = c.oid AND d.deptype = 'i' AND d.refclassid = 'pg_class'::regclass
+                           AND d.classid = 'pg_class'::regclass
+                           AND d.refobjsubid = (SELECT a.attnum FROM pg_attribute a
+                                                 WHERE a.attrelid = c.oid AND a.attname = 'event_offset' AND NOT a.attisdropped)
+      LEFT JOIN pg_sequence s ON s.seqrelid = d.objid
+     WHERE c.oid = to_regclass(format('%I.change_event', target))
+       AND (s.seqrelid IS NULL OR s.seqcache <> 1 OR s.seqincrement < 1 OR s.seqcycle);
 
   IF current_setting('session_replication_role') = 'replica' THEN
     RETURN QUERY SELECT 'triggers switched off', 'this session', 'session_replication_role is replica';
@@ -124,16 +140,48 @@ BEGIN
     END IF;
   END IF;
   IF to_regclass(format('%I.hermet_check', target)) IS NOT NULL THEN
-    -- A narrower check later on does not take back what a wider one found.
+    -- A narrower check later on does not take back what a wider one found. (An instance of 0.1.0 knows no ranges.)
     FOR found, n, newest IN
       EXECUTE format('SELECT DISTINCT ON (table_name) table_name, problems, checked_at FROM %1$I.hermet_check c '
                      'WHERE problems > 0 AND NOT EXISTS (SELECT FROM %1$I.hermet_check l '
-                     ' WHERE l.table_name = c.table_name AND l.id > c.id AND l.user_id IS NULL AND l.sample = 1) '
+                     ' WHERE l.table_name = c.table_name AND l.id > c.id AND l.user_id IS NULL AND l.sample = 1 AND to_jsonb(l) ->> ''from_key'' IS NULL AND to_jsonb(l) ->> ''to_key'' IS NULL) '
                      'ORDER BY table_name, id DESC', target)
     LOOP
       RETURN QUERY SELECT 'last check found problems', format('%I.%I', target, found),
         format('%s at %s: hermet.check_consistency() lists them, hermet.repair() mends them', n, to_timestamp(newest / 1000.0));
     END LOOP;
+  END IF;
+
+  IF to_regclass(format('%I.hermet_mismatch', target)) IS NOT NULL THEN
+    FOR n, newest, found IN
+      EXECUTE format('SELECT count(*), max(happened_at), string_agg(DISTINCT endpoint, '', '') FROM %I.hermet_mismatch HAVING count(*) > 0', target)
+    LOOP
+      RETURN QUERY SELECT 'shadow found differences', format('%I.hermet_mismatch', target),
+        format('%s kept, of %s, last at %s: hermet.rollout() shows the latest, hermet.repair() mends the read side', n, found, to_timestamp(newest / 1000.0));
+    END LOOP;
+  END IF;
+  IF to_regclass(format('%I.hermet_bulk_load', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format($q$
+      SELECT CASE WHEN l.ended_at = 0 THEN 'bulk load open' ELSE 'bulk load not checked' END, format('%%I.hermet_bulk_load', %1$L),
+             CASE WHEN l.ended_at = 0
+                  THEN format('begun at %%s by %%s in process %%s: its writes do not reach the read side; hermet.end_bulk_load() closes it',
+                              to_timestamp(l.began_at / 1000.0), l.role_name, l.pid)
+                  ELSE format('closed at %%s: rebuild both views, then call hermet.consistency_summary(); not yet seen to be right: %%s',
+                              to_timestamp(l.ended_at / 1000.0),
+                              (SELECT string_agg(t, ', ')
+                                 FROM unnest('{user_conversation_view,user_contact_view,conversation_reverse_index,contact_reverse_index,channel}'::text[]) t
+                                WHERE t <> ALL (l.verified))) END
+        FROM %1$I.hermet_bulk_load l
+       WHERE l.ended_at = 0 OR cardinality(l.verified) < 5
+       ORDER BY l.id$q$, target);
+  END IF;
+  IF to_regclass(format('%I.hermet_rebuild', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format($q$
+      SELECT 'rebuild interrupted', format('%%I.%%I', %1$L, b.view_name),
+             format('after %%s of %%s rows at %%s: CALL it again, and it goes on', b.done, greatest(b.total, b.done), to_timestamp(b.updated_at / 1000.0))
+        FROM %1$I.hermet_rebuild b
+       WHERE b.finished_at = 0 AND NOT hermet.rebuild_runs(b.id, %2$s::oid)
+       ORDER BY b.id$q$, target, (SELECT n.oid FROM pg_namespace n WHERE n.nspname = target));
   END IF;
 
   RETURN QUERY

@@ -53,10 +53,12 @@ void apply(Firing &firing, Users &users)
     Instance &instance = *firing.instance;
     lock_profiles(instance, users.ids, true);
     refresh_profiles(instance, users.ids, users.renamed);
+    metrics::observe_sync(Table::biz_user, Table::user_conversation_view, firing.watch);
     refresh_contacts_of(instance, users.ids);
 }
 
-const Maintenance<Users> maintenance = {Table::biz_user, collect, apply, refresh_after_truncate};
+const Maintenance<Users> maintenance = {Table::biz_user, Table::user_contact_view, collect, apply,
+                                        refresh_after_truncate};
 
 } // namespace
 

@@ -90,7 +90,8 @@ void apply(Firing &firing, Channels &channels)
     refresh_groups(instance, channels.displayed, firing.since);
 }
 
-const Maintenance<Channels> maintenance = {Table::channel, collect, apply, refresh_after_truncate};
+const Maintenance<Channels> maintenance = {Table::channel, Table::user_conversation_view, collect,
+                                           apply, refresh_after_truncate};
 
 const pg::Statement select_owned = {R"(
 SELECT d.channel_member_count, d.last_message_at, d.last_message_id FROM ({owned}) d)",

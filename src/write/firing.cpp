@@ -8,14 +8,14 @@ extern "C" {
 
 namespace hermet {
 
-bool begin_firing(TriggerData *trigger, Table table, Firing &firing)
+bool begin_firing(TriggerData *trigger, const char *table, Firing &firing)
 {
     Relation relation = trigger->tg_relation;
     pg::require_after_statement(trigger);
-    if (strcmp(RelationGetRelationName(relation), table_name(table)) != 0)
+    if (strcmp(RelationGetRelationName(relation), table) != 0)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("trigger \"%s\" of table \"%s\" is fired on table \"%s\"",
-                       trigger->tg_trigger->tgname, table_name(table),
+                       trigger->tg_trigger->tgname, table,
                        RelationGetRelationName(relation)),
                 errhint("Tables of a hermet instance keep their names; hermet.detach() stops the "
                         "maintenance."));
@@ -62,7 +62,7 @@ void begin_maintenance(Firing &firing, pg::Session &session)
 {
     Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));
     firing.instance = &instance;
-    session.begin(instance.owner);
+    session.begin(instance.owner, metrics::cause_of(firing.table));
     lock_relations(instance);
     pg::lock_instance_intention(instance.schema);
 }

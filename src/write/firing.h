@@ -4,19 +4,22 @@
  */
 #pragma once
 
-#include "instance/instance.h"
+#include "instance/bulk_load.h"
+#include "metrics/metrics.h"
 #include "pg/trigger.h"
 
 namespace hermet {
 
 struct Firing {
     TriggerData *trigger;
+    Table table;
     Instance *instance; /* known in apply(), not in collect() */
     bool truncate;
     pg::Rows old_rows;
     pg::Rows new_rows;
     bool paired;     /* an UPDATE whose old and new rows come in the same order */
     CommandId since; /* the command that the statement ran as */
+    metrics::Stopwatch watch;
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */
     bool next();
@@ -31,6 +34,7 @@ struct Firing {
 /* What one table's trigger does. State is the table's own: what it collects. */
 template <class State> struct Maintenance {
     Table table;
+    Table target; /* what of the read side it mainly maintains */
     /* Reads the transition tables; false: nothing that the read side shows has changed. */
     bool (*collect)(Firing &firing, State &state);
     /* Brings the read side up to date: inside a session, relations and intention locked. */
@@ -40,24 +44,32 @@ template <class State> struct Maintenance {
 };
 
 /* Opens the transition tables; false for a statement that changed nothing. */
-bool begin_firing(TriggerData *trigger, Table table, Firing &firing);
+bool begin_firing(TriggerData *trigger, const char *table, Firing &firing);
 void begin_maintenance(Firing &firing, pg::Session &session);
 
 template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
 {
     Firing &firing = pg::make<Firing>();
-    if (!begin_firing(trigger, maintenance.table, firing))
+    firing.watch.start();
+    firing.table = maintenance.table;
+    if (!begin_firing(trigger, table_name(maintenance.table), firing))
         return PointerGetDatum(nullptr);
+    if (loads_in_bulk(RelationGetNamespace(trigger->tg_relation))) {
+        firing.old_rows.close();
+        firing.new_rows.close();
+        return PointerGetDatum(nullptr);
+    }
 
     State &state = pg::make<State>();
     if (firing.truncate || maintenance.collect(firing, state)) {
-        pg::Session session;
+        pg::Session session = {};
         begin_maintenance(firing, session);
         if (firing.truncate)
             maintenance.truncate(firing);
         else
             maintenance.apply(firing, state);
         session.end();
+        metrics::observe_sync(maintenance.table, maintenance.target, firing.watch);
     }
     firing.old_rows.close();
     firing.new_rows.close();

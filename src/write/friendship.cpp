@@ -88,8 +88,8 @@ void apply(Firing &firing, Friendships &friendships)
     refresh_contacts(instance, friendships.contacts, view, reverse);
 }
 
-const Maintenance<Friendships> maintenance = {Table::friendship, collect, apply,
-                                              refresh_after_truncate};
+const Maintenance<Friendships> maintenance = {Table::friendship, Table::user_contact_view, collect,
+                                              apply, refresh_after_truncate};
 
 } // namespace
 

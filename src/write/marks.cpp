@@ -65,7 +65,7 @@ const pg::Column setting_columns[] = {{"user_id", INT8OID},      {"channel_id", 
                                       {"marked_unread", BOOLOID}};
 
 const Maintenance<KeySet> read_records = {
-    Table::channel_read_record,
+    Table::channel_read_record, Table::user_conversation_view,
     [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, read_record_columns); },
     [](Firing &firing, KeySet &keys) {
         refresh_cursors(*firing.instance, share(*firing.instance, keys), firing.since);
@@ -73,7 +73,7 @@ const Maintenance<KeySet> read_records = {
     refresh_after_truncate};
 
 const Maintenance<KeySet> settings = {
-    Table::conversation_setting,
+    Table::conversation_setting, Table::user_conversation_view,
     [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, setting_columns); },
     [](Firing &firing, KeySet &keys) {
         refresh_settings(*firing.instance, share(*firing.instance, keys), firing.since);

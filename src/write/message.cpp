@@ -225,7 +225,8 @@ void apply(Firing &firing, Messages &messages)
     end_fan_out(fan);
 }
 
-const Maintenance<Messages> maintenance = {Table::message, collect, apply, refresh_after_truncate};
+const Maintenance<Messages> maintenance = {Table::message, Table::user_conversation_view, collect,
+                                           apply, refresh_after_truncate};
 
 } // namespace
 

@@ -269,7 +269,7 @@ sub clean_up {
 }
 
 my ($section, @blocks, $block, %used) = ('before the first section');
-my @lines = split /\n/, slurp_file($ENV{HERMET_RUNBOOK});
+my @lines = split /\n/, slurp_file("$ENV{HERMET_DOCS}/runbook.md");
 my @rewritten;
 my ($printed, $ok, $shown); # of the block that waits for its text
 
@@ -326,7 +326,7 @@ is(join(' ', grep { !$used{$_} } sort keys %fixture), '', 'every fixture is used
 append_to_file($ENV{REWRITE}, join '', map { "$_\n" } @rewritten) if $ENV{REWRITE};
 
 # The alerts' and other pages' links lead somewhere.
-my $text = slurp_file($ENV{HERMET_RUNBOOK});
+my $text = slurp_file("$ENV{HERMET_DOCS}/runbook.md");
 my %anchors = map { my $a = lc; $a =~ s/[^\w\- ]//g; $a =~ s/ /-/g; $a => 1 } $text =~ /^##+ (.*)$/mg;
 $anchors{$_} = 1 for $text =~ /<a id="([^"]+)">/g;
 is(join(' ', grep { !$anchors{$_} } $text =~ /\]\(#([^)]+)\)/g), '', 'every link within the page leads somewhere');

@@ -1,0 +1,57 @@
+/* Metrics: what hermet counts of itself, and the state of the instances, for a monitoring system. */
+
+/*
+ * The state of one instance, called by metrics() as the instance's owner. Gives what the instance has: one
+ * made by an older version may lack a table, and what cannot be read must not keep the rest from being told.
+ */
+CREATE FUNCTION hermet.event_metrics(target name) RETURNS TABLE (name text, table_name text, value float8)
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF to_regclass(format('%I.change_event', target)) IS NULL THEN
+    RETURN;
+  END IF;
+  RETURN QUERY EXECUTE format(
+    'SELECT m.name, NULL::text, m.value '
+    '  FROM (SELECT count(*) AS n, min(e.happened_at) AS oldest FROM %I.change_event e) q, '
+    '       LATERAL (VALUES (''hermet_event_queue_depth'', q.n::float8), '
+    '                       (''hermet_event_queue_age_seconds'', '
+    '                        coalesce(greatest(hermet.now_ms() - q.oldest, 0), 0) / 1000.0)) m (name, value)', target);
+END
+$$;
+COMMENT ON FUNCTION hermet.event_metrics(name) IS 'of metrics(): how many events an instance keeps, and how old they are';
+
+CREATE FUNCTION hermet.instance_metrics(target name) RETURNS TABLE (name text, table_name text, value float8)
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF to_regclass(format('%I.hermet_check', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format(
+      'SELECT m.name, q.table_name, m.value '
+      '  FROM (SELECT DISTINCT ON (c.table_name) c.table_name, c.checked_at, c.problems '
+      '          FROM %I.hermet_check c ORDER BY c.table_name, c.id DESC) q, '
+      '       LATERAL (VALUES (''hermet_last_check_timestamp_seconds'', q.checked_at / 1000.0), '
+      '                       (''hermet_last_check_problems'', q.problems::float8)) m (name, value)', target);
+  END IF;
+  IF to_regclass(format('%I.hermet_incident', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format('SELECT ''hermet_open_incidents'', NULL::text, count(*)::float8 FROM %I.hermet_incident', target);
+  END IF;
+  RETURN QUERY SELECT m.name, m.table_name, m.value FROM hermet.event_metrics(target) m;
+  RETURN QUERY SELECT 'hermet_instance_readable', NULL::text, 1::float8;
+EXCEPTION WHEN others THEN
+  RETURN QUERY SELECT 'hermet_instance_readable', NULL::text, 0::float8;
+END
+$$;
+COMMENT ON FUNCTION hermet.instance_metrics(name) IS 'of metrics(): the state of an instance, as its own tables tell it';
+
+CREATE FUNCTION hermet.metrics() RETURNS TABLE (name text, labels jsonb, value float8)
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_metrics';
+COMMENT ON FUNCTION hermet.metrics() IS
+    'what hermet has counted in this database, and the state of its instances; for members of pg_monitor and owners of instances';
+
+CREATE FUNCTION hermet.metrics_text() RETURNS text
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_metrics_text';
+COMMENT ON FUNCTION hermet.metrics_text() IS 'the same in the text format of Prometheus';
+
+CREATE FUNCTION hermet.reset_metrics() RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_reset_metrics';
+COMMENT ON FUNCTION hermet.reset_metrics() IS 'sets the counters of this database back to 0; for the owner of the extension';
+REVOKE ALL ON FUNCTION hermet.reset_metrics() FROM PUBLIC;
