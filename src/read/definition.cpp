@@ -204,7 +204,11 @@ SELECT cm.channel_id AS id,
   JOIN {s}.channel_member cm ON cm.user_id = k.user_id AND cm.channel_id = k.channel_id)"},
     {"members_of_channels", R"(unnest($1::bigint[]) k (channel_id)
   JOIN {s}.channel_member cm ON cm.channel_id = k.channel_id)"},
+    {"members_in_range", R"((SELECT * FROM {s}.channel_member x
+   WHERE x.channel_id BETWEEN $2 AND $3) cm)"},
     {"all_friendships", "{s}.friendship f"},
+    {"friendships_in_range",
+     "(SELECT * FROM {s}.friendship x WHERE x.user_id BETWEEN $2 AND $3) f"},
     {"all_channels", "(SELECT id AS channel_id FROM {s}.channel) cm"},
     {"channels_of_keys", "unnest($1::bigint[]) cm (channel_id)"},
 };

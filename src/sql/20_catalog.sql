@@ -36,7 +36,9 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_instance', ARRAY['version'], 'the version that this instance was made or upgraded by'),
     ('state', 'hermet_check', ARRAY['id'], 'what the latest consistency checks found'),
     ('state', 'hermet_incident', ARRAY['id'], 'stored rows that could not take a change and were recomputed; a full repair clears it'),
-    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them')
+    ('state', 'hermet_large_inbox', ARRAY['user_id'], 'users whose inbox is kept in order of time; hermet.order_inboxes() adds them'),
+    ('state', 'hermet_migration', ARRAY['id'], 'migrations of legacy tables: how far each is, and what it carried'),
+    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -219,7 +221,33 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (1505, 'hermet_incident', 'detail', 'text', NULL, false, 'what was wrong with it'),
 
     (1601, 'hermet_large_inbox', 'user_id', 'bigint', NULL, false, 'the user'),
-    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds')
+    (1602, 'hermet_large_inbox', 'since', 'bigint', 'now', false, 'Unix milliseconds'),
+
+    (2101, 'hermet_migration', 'id', 'bigint', 'identity', false, 'order of the migrations'),
+    (2102, 'hermet_migration', 'source', 'text', NULL, false, 'the legacy table, with its schema'),
+    (2103, 'hermet_migration', 'started_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (2104, 'hermet_migration', 'finished_at', 'bigint', '0', false, 'Unix milliseconds, 0 = not yet: the next call goes on'),
+    (2105, 'hermet_migration', 'last_channel_id', 'bigint', NULL, true, 'channels up to this one are done; NULL = none yet'),
+    (2106, 'hermet_migration', 'legacy_rows', 'bigint', '0', false, 'rows of the legacy table'),
+    (2107, 'hermet_migration', 'done_rows', 'bigint', '0', false, 'those of them that were looked at'),
+    (2108, 'hermet_migration', 'left_out', 'bigint', '0', false, 'those with left_at <> 0'),
+    (2109, 'hermet_migration', 'carried', 'bigint', '0', false, 'those that are on the write side now'),
+    (2110, 'hermet_migration', 'not_carried', 'bigint', '0', false, 'those that are not; hermet_migration_row says why'),
+    (2111, 'hermet_migration', 'users', 'bigint', '0', false, 'rows added to biz_user'),
+    (2112, 'hermet_migration', 'messages', 'bigint', '0', false, 'rows added to message'),
+    (2113, 'hermet_migration', 'settings', 'bigint', '0', false, 'rows added to conversation_setting'),
+    (2114, 'hermet_migration', 'read_marks', 'bigint', '0', false, 'rows added to channel_read_record'),
+    (2115, 'hermet_migration', 'channels', 'bigint', '0', false, 'rows added to channel'),
+    (2116, 'hermet_migration', 'members', 'bigint', '0', false, 'rows added to channel_member'),
+
+    (2201, 'hermet_migration_row', 'migration_id', 'bigint', NULL, false, 'the migration'),
+    (2202, 'hermet_migration_row', 'id', 'bigint', 'identity', false, 'order of the report'),
+    (2203, 'hermet_migration_row', 'legacy_id', 'bigint', NULL, true, 'id of the legacy row'),
+    (2204, 'hermet_migration_row', 'user_id', 'bigint', NULL, true, 'its user'),
+    (2205, 'hermet_migration_row', 'channel_id', 'bigint', NULL, true, 'its channel'),
+    (2206, 'hermet_migration_row', 'outcome', 'text', NULL, false, 'not carried, or carried in part'),
+    (2207, 'hermet_migration_row', 'reason', 'text', NULL, false, 'why, in a few words that are always the same'),
+    (2208, 'hermet_migration_row', 'detail', 'text', '''''', false, 'the values concerned')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS
