@@ -188,9 +188,12 @@ $$;
 COMMENT ON FUNCTION hermet.migrate_begin(regclass, name) IS
     'begins the migration of a legacy table, or finds the one that goes on; returns its id in hermet_migration';
 
-/* What becomes of the rows of a range of channels. */
+/*
+ * What becomes of the rows of a range of channels. The planner knows nothing of how many rows a WITH query has, so
+ * these are hashed; only what is looked up in the write side, in LATERAL, is looked up one by one.
+ */
 CREATE FUNCTION hermet.migrate_judge(target name, input name, after_place bigint, to_place bigint) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 BEGIN
   EXECUTE format($sql$
 WITH r AS MATERIALIZED (
@@ -198,10 +201,9 @@ WITH r AS MATERIALIZED (
     FROM %1$I.%2$I WHERE place > $1 AND place <= $2 AND channel_id > 0 AND user_id > 0),
 -- The write side says what a channel is, else most of its rows.
 types AS MATERIALIZED (
-  SELECT DISTINCT ON (v.channel_id) v.channel_id, coalesce(c.channel_type::text, v.kind) AS kind
+  SELECT DISTINCT ON (v.channel_id) v.channel_id, coalesce((SELECT c.channel_type::text FROM %1$I.channel c WHERE c.id = v.channel_id), v.kind) AS kind
     FROM (SELECT channel_id, kind, count(*) AS votes, max(updated) AS latest
             FROM r WHERE verdict = 'carried' GROUP BY 1, 2) v
-    LEFT JOIN %1$I.channel c ON c.id = v.channel_id
    ORDER BY v.channel_id, v.votes DESC, v.latest DESC NULLS LAST, v.kind),
 -- Of several rows of a user the newest.
 fitting AS MATERIALIZED (
@@ -210,7 +212,8 @@ fitting AS MATERIALIZED (
     FROM r JOIN types t USING (channel_id, kind) WHERE r.verdict = 'carried'
   WINDOW w AS (PARTITION BY r.channel_id, r.user_id ORDER BY r.updated DESC NULLS LAST, r.legacy_id DESC NULLS LAST, r.line DESC)),
 members AS MATERIALIZED (
-  SELECT cm.channel_id, cm.user_id, cm.left_at, t.kind FROM types t JOIN %1$I.channel_member cm ON cm.channel_id = t.channel_id),
+  SELECT t.channel_id, t.kind, cm.user_id, cm.left_at
+    FROM types t CROSS JOIN LATERAL (SELECT x.user_id, x.left_at FROM %1$I.channel_member x WHERE x.channel_id = t.channel_id OFFSET 0) cm),
 -- Who the two of a single chat are: those who are there already; else whom most rows name; else the only two who have a row.
 there AS (
   SELECT channel_id, array_agg(user_id ORDER BY user_id) AS users FROM members WHERE kind = 'single' GROUP BY 1),
@@ -295,7 +298,7 @@ COMMENT ON FUNCTION hermet.migrate_judge(name, name, bigint, bigint) IS
 CREATE FUNCTION hermet.migrate_carry(target name, input name, after_place bigint, to_place bigint, first boolean,
                                      OUT users bigint, OUT messages bigint, OUT settings bigint, OUT read_marks bigint,
                                      OUT channels bigint, OUT members bigint)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
   -- The newest last message, as far as it is known, where a channel has no message at all.
   EXECUTE format($sql$
@@ -405,7 +408,7 @@ COMMENT ON FUNCTION hermet.migrate_carry(name, name, bigint, bigint, boolean) IS
 
 /* What was not carried; and what the inbox shows other than the legacy row did. */
 CREATE FUNCTION hermet.migrate_report(target name, input name, after_place bigint, to_place bigint, migration_id bigint) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
   EXECUTE format($sql$
 INSERT INTO %1$I.hermet_migration_row (migration_id, legacy_id, user_id, channel_id, outcome, reason, detail)
@@ -429,7 +432,7 @@ SELECT $3, s.legacy_id, s.user_id, s.channel_id, 'carried in part', w.reason, w.
        (s.odd_times <> '', 'time not plausible', s.odd_times),
        (s.name <> '' AND s.name <> v.conversation_name COLLATE "C", 'name differs', format('%%s, now %%s', s.name, v.conversation_name)),
        (s.avatar <> '' AND s.avatar <> v.conversation_avatar COLLATE "C", 'avatar differs', format('%%s, now %%s', s.avatar, v.conversation_avatar)),
-       (s.kind = 'single' AND s.peer <> v.peer_user_id, 'peer differs', format('%%s, now %%s', s.peer, v.peer_user_id)),
+       (s.kind = 'single' AND s.peer > 0 AND s.peer <> v.peer_user_id, 'peer differs', format('%%s, now %%s', s.peer, v.peer_user_id)),
        (s.message_id > v.last_message_id, 'last message not carried', format('%%s, now %%s', s.message_id, v.last_message_id)),
        (s.unread <> v.unread_count, 'unread_count differs', format('%%s, now %%s', s.unread, v.unread_count)),
        (s.muted <> v.is_muted OR s.pinned <> v.is_pinned OR s.hidden <> v.is_hidden, 'settings differ',
@@ -452,6 +455,7 @@ DECLARE
   c record;
   input name;
   first boolean;
+  found boolean;
   to_place bigint;
 BEGIN
   target := hermet.resolve_target(target);
@@ -460,7 +464,7 @@ BEGIN
     RAISE EXCEPTION 'a batch must have at least 1 row' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   EXECUTE format('LOCK TABLE %I.hermet_migration IN SHARE ROW EXCLUSIVE MODE', target);
-  EXECUTE format('SELECT id, source, finished_at, coalesce(last_channel_id, -1) AS place FROM %I.hermet_migration WHERE id = $1', target)
+  EXECUTE format('SELECT id, source, finished_at, legacy_rows, coalesce(last_channel_id, -1) AS place FROM %I.hermet_migration WHERE id = $1', target)
      INTO m USING migration_id;
   IF m.id IS NULL THEN
     RAISE EXCEPTION 'there is no migration % in schema "%"', migration_id, target USING ERRCODE = 'undefined_object';
@@ -471,6 +475,11 @@ BEGIN
   EXECUTE format('SELECT max(x.place) FROM (SELECT i.place FROM %I.%I i WHERE i.place > $1 ORDER BY i.place LIMIT $2) x', target, input)
      INTO to_place USING m.place, batch_rows;
   IF to_place IS NULL THEN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I)', target, input) INTO found;
+    IF NOT found AND m.legacy_rows > 0 THEN
+      RAISE EXCEPTION 'what migration % has read is gone', m.id
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'hermet.migrate_user_contact() reads the legacy table again and goes on.';
+    END IF;
     EXECUTE format('DROP TABLE %I.%I', target, input);
     EXECUTE format('UPDATE %I.hermet_migration SET finished_at = hermet.now_ms() WHERE id = $1', target) USING m.id;
     RETURN false;
