@@ -140,6 +140,11 @@ $$;
 COMMENT ON FUNCTION hermet.legacy_query(regclass) IS
     'the query that reads a legacy user_contact table; an error that lists the columns that are missing or of other types';
 
+CREATE FUNCTION hermet.lock_channels(channel_ids bigint[], target name DEFAULT NULL) RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_lock_channels';
+COMMENT ON FUNCTION hermet.lock_channels(bigint[], name) IS
+    'takes channels, in the order in which every statement takes them, before a transaction of many statements writes to them';
+
 /* Finds the migration of a legacy table that is not finished yet, or begins one. */
 CREATE FUNCTION hermet.migrate_begin(source regclass, target name) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
@@ -487,6 +492,9 @@ BEGIN
   EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I.hermet_migration WHERE source = $1 AND finished_at <> 0)', target)
      INTO first USING m.source;
 
+  -- One statement after the other would take the channels now shared, now alone.
+  EXECUTE format('SELECT hermet.lock_channels(ARRAY(SELECT DISTINCT i.place FROM %I.%I i WHERE i.place > greatest($1, 0) AND i.place <= $2), $3)', target, input)
+    USING m.place, to_place, target;
   PERFORM hermet.migrate_judge(target, input, m.place, to_place);
   SELECT * INTO c FROM hermet.migrate_carry(target, input, m.place, to_place, first);
   PERFORM hermet.migrate_report(target, input, m.place, to_place, m.id);

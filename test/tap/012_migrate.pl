@@ -153,7 +153,7 @@ $before = rows($node, 'batches', 'im');
 $node->safe_psql('batches', q(CALL hermet.migrate_user_contact_in_batches('legacy.user_contact', batch_rows => 333)));
 ok(rows($node, 'batches', 'im') eq $before, 'a second run in batches changes nothing');
 
-# Beside applications that write the same channels: whoever deadlocks calls again.
+# Beside applications that write the very same rows: one of two that deadlock calls again.
 new_database($node, 'live');
 new_instance($node, 'live', 'im');
 $node->safe_psql('live', q(
@@ -170,17 +170,16 @@ for my $round (1 .. 5) {
     load_goes_on($load);
     my ($status, $out, $err);
     for (1 .. 50) {
-        ($status, $out, $err) = $node->psql('live', "\\set VERBOSITY verbose\nCALL hermet.migrate_user_contact_in_batches('legacy.user_contact', 'im', 20)",
-            on_error_stop => 1);
-        last if $status == 0 || $err !~ /ERROR:  40P01:/;
+        ($status, $out, $err) = $node->psql('live',
+            "\\set VERBOSITY verbose\nCALL hermet.migrate_user_contact_in_batches('legacy.user_contact', 'im', 20)");
+        last if $err !~ /ERROR:  40P01:/;
         note 'deadlock, again';
     }
-    $rounds++ if $status == 0;
-    diag($err) if $status != 0;
+    $err =~ /ERROR/ ? diag($err) : $rounds++;
 }
 my $failed = stop_load($load);
 is($rounds, 5, 'under load it goes through');
-is(join(' ', grep { !/^(?:40P01|23505)$/ } sort keys %$failed), '', 'and the applications meet nothing but duplicates and deadlocks');
+is(join(' ', grep { $_ ne '40P01' } sort keys %$failed), '', 'and so do the applications');
 is_clean($node, 'live', 'im', 'under load');
 
 $node->stop;
