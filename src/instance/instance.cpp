@@ -117,7 +117,8 @@ void look_up(Oid schema, Instance *instance)
 
 bool same(const Instance &a, const Instance &b)
 {
-    return a.owner == b.owner && a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+    return a.owner == b.owner && a.event_sequence == b.event_sequence &&
+           strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0;
 }
 

@@ -134,8 +134,8 @@ int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise)
     LockData *data = GetLockStatusData();
     for (int i = 0; i < data->nelements; i++) {
         const LOCKTAG &tag = data->locks[i].locktag;
-        if (tag.locktag_type != LOCKTAG_USERLOCK || tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD ||
-            tag.locktag_field1 != MyDatabaseId ||
+        if (tag.locktag_type != LOCKTAG_USERLOCK ||
+            tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD || tag.locktag_field1 != MyDatabaseId ||
             tag.locktag_field4 != static_cast<uint16>(lock_class) || data->locks[i].holdMask == 0)
             continue;
         uint64 high = tag.locktag_field2 ^ murmurhash32(schema);
