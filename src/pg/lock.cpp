@@ -134,7 +134,7 @@ void register_rebuild_release()
 void share_bulk_load(Oid schema, int64 id)
 {
     LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
-    LockAcquire(&tag, intention_mode, false, false);
+    LockAcquire(&tag, RowExclusiveLock, false, false);
 }
 
 bool try_close_bulk_load(Oid schema, int64 id)
