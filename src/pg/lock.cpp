@@ -108,8 +108,7 @@ bool hold_rebuild(Oid schema, int64 id)
 {
     release_rebuild();
     held_rebuild = tag_of(schema, LockClass::rebuild, id);
-    holds_rebuild =
-        LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    holds_rebuild = LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
     return holds_rebuild;
 }
 

@@ -353,16 +353,18 @@ class Rebuilder {
     int64_t cycles = 0, retries = 0;
 
   private:
-    // One row a statement: it takes none of hermet's locks, and must not deadlock with those who do.
-    // Only values: whether a row is there, others decide meanwhile.
+    // One row a statement: it takes none of hermet's locks, and must not deadlock with those who
+    // do. Only values: whether a row is there, others decide meanwhile.
     void spoil()
     {
         static const std::vector<std::string> ways = {
             "UPDATE user_conversation_view SET unread_count = unread_count + 3, "
-            "conversation_name = 'spoilt', last_message_sender_name = 'spoilt' WHERE ctid = (SELECT "
+            "conversation_name = 'spoilt', last_message_sender_name = 'spoilt' WHERE ctid = "
+            "(SELECT "
             "ctid FROM user_conversation_view ORDER BY random() LIMIT 1)",
             "UPDATE user_conversation_view SET peer_nickname = 'spoilt', remark_name = 'spoilt', "
-            "closed_at = 5 WHERE ctid = (SELECT ctid FROM user_conversation_view WHERE peer_user_id "
+            "closed_at = 5 WHERE ctid = (SELECT ctid FROM user_conversation_view WHERE "
+            "peer_user_id "
             "IS NOT NULL ORDER BY random() LIMIT 1)",
             "UPDATE user_contact_view SET contact_nickname = 'spoilt', mobile = '1' WHERE ctid = "
             "(SELECT ctid FROM user_contact_view ORDER BY random() LIMIT 1)",
