@@ -19,7 +19,8 @@ namespace {
  * those that still say something: what was found and not looked for again since, and the last check
  * of a whole table.
  */
-const pg::Statement insert_check = {R"(
+const pg::Statement insert_check = {
+    R"(
 WITH pruned AS (
   DELETE FROM {s}.hermet_check
    WHERE id IN (SELECT o.id FROM {s}.hermet_check o
@@ -32,8 +33,7 @@ WITH pruned AS (
 INSERT INTO {s}.hermet_check (begun_at, table_name, user_id, sample, from_key, to_key, rows_checked, problems)
 VALUES ($1, $2, nullif($3, -9223372036854775808), $4, nullif($5, -9223372036854775808),
         nullif($6, 9223372036854775807), $7, $8))",
-                                    {INT8OID, TEXTOID, INT8OID, FLOAT8OID, INT8OID, INT8OID,
-                                     INT8OID, INT8OID}};
+    {INT8OID, TEXTOID, INT8OID, FLOAT8OID, INT8OID, INT8OID, INT8OID, INT8OID}};
 
 bool can_note()
 {

@@ -121,10 +121,10 @@ bool loads_in_bulk(Oid schema)
 void begin_bulk_load(Instance &instance)
 {
     if (find_load(instance.schema))
-        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                errmsg("this session has a bulk load into schema %s open already",
-                       instance.schema_sql),
-                errhint("hermet.end_bulk_load() closes it."));
+        ereport(
+            ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+            errmsg("this session has a bulk load into schema %s open already", instance.schema_sql),
+            errhint("hermet.end_bulk_load() closes it."));
     int64 id = run(instance, insert_load,
                    {CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)),
                     Int32GetDatum(MyProcPid), TimestampTzGetDatum(MyStartTimestamp)})

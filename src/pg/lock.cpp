@@ -167,8 +167,7 @@ bool hold_rebuild(Oid schema, int64 id)
 {
     release_rebuild();
     held_rebuild = tag_of(schema, LockClass::rebuild, id);
-    holds_rebuild =
-        LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    holds_rebuild = LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
     return holds_rebuild;
 }
 
@@ -193,7 +192,7 @@ void register_rebuild_release()
 void share_bulk_load(Oid schema, int64 id)
 {
     LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
-    LockAcquire(&tag, intention_mode, false, false);
+    LockAcquire(&tag, RowExclusiveLock, false, false);
 }
 
 bool try_close_bulk_load(Oid schema, int64 id)

@@ -18,7 +18,7 @@ constexpr double sampled_pages = 100;
 /* What is derived from which table, by the columns of that table and of the derived one. */
 struct Origin {
     Table source;
-    const char *cm;        /* what the definition calls a row of the source */
+    const char *cm; /* what the definition calls a row of the source */
     const char *source_key[2];
     const char *stored_key[2];
     const char *stored_channel; /* NULL: it knows no channel */
@@ -26,19 +26,16 @@ struct Origin {
 };
 
 const Origin conversation_origin = {
-    Table::channel_member,       "cm",         {"user_id", "channel_id"},
+    Table::channel_member,     "cm",         {"user_id", "channel_id"},
     {"user_id", "channel_id"}, "channel_id", "channel_id"};
 const Origin conversation_reverse_origin = {
-    Table::channel_member,             "cm",         {"user_id", "channel_id"},
+    Table::channel_member,           "cm",         {"user_id", "channel_id"},
     {"owner_user_id", "channel_id"}, "channel_id", "channel_id"};
-const Origin contact_origin = {
-    Table::friendship, "f", {"user_id", "friend_id"}, {"user_id", "contact_id"}, nullptr, nullptr};
-const Origin contact_reverse_origin = {Table::friendship,
-                                       "f",
-                                       {"user_id", "friend_id"},
-                                       {"owner_user_id", "contact_user_id"},
-                                       nullptr,
-                                       nullptr};
+const Origin contact_origin = {Table::friendship,         "f",     {"user_id", "friend_id"},
+                               {"user_id", "contact_id"}, nullptr, nullptr};
+const Origin contact_reverse_origin = {
+    Table::friendship, "f",    {"user_id", "friend_id"}, {"owner_user_id", "contact_user_id"},
+    nullptr,           nullptr};
 const Origin owned_origin = {Table::channel, "cm", {"id", nullptr}, {"id", nullptr}, "id", "id"};
 
 bool is_owned(const Derived &derived)
@@ -107,8 +104,9 @@ void append_pages(StringInfo out, const Extent &extent)
 char *scope_of(const Derived &derived, const char *condition)
 {
     const Origin &origin = origin_of(derived);
-    return psprintf("(SELECT %s FROM {s}.%s t %s) %s", is_owned(derived) ? "t.id AS channel_id" : "*",
-                    table_name(origin.source), condition, origin.cm);
+    return psprintf("(SELECT %s FROM {s}.%s t %s) %s",
+                    is_owned(derived) ? "t.id AS channel_id" : "*", table_name(origin.source),
+                    condition, origin.cm);
 }
 
 char *derived_rows(const Instance &instance, const Derived &derived, const char *condition)
@@ -135,8 +133,8 @@ void append_match(StringInfo out, const Derived &derived, const char *a, const c
 }
 
 /* SELECT of derived rows d beside stored rows v. */
-void append_pairs(StringInfo out, const Derived &derived, const char *derived_sql,
-                  const char *join, const char *stored_sql)
+void append_pairs(StringInfo out, const Derived &derived, const char *derived_sql, const char *join,
+                  const char *stored_sql)
 {
     const char *const *columns = derived.columns;
     appendStringInfoString(out, "SELECT d, v, ");
@@ -251,12 +249,14 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &der
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT x.problem IS NOT NULL, ");
     append_keys(&sql, derived);
-    appendStringInfo(&sql, ", y.ordinal, '%s'::text, y.key, x.problem, y.column_name, y.expected, "
-                           "y.actual FROM (SELECT * FROM %s OFFSET 0) x ",
+    appendStringInfo(&sql,
+                     ", y.ordinal, '%s'::text, y.key, x.problem, y.column_name, y.expected, "
+                     "y.actual FROM (SELECT * FROM %s OFFSET 0) x ",
                      derived.table, compared_rows(instance, derived, extent, way));
     /*
-     * One line for a row that is missing, unexpected or right, else one for each stale column. OFFSET
-     * 0 keeps the problem from being computed, and the columns from being printed, again and again.
+     * One line for a row that is missing, unexpected or right, else one for each stale column.
+     * OFFSET 0 keeps the problem from being computed, and the columns from being printed, again and
+     * again.
      */
     appendStringInfoString(
         &sql, "CROSS JOIN LATERAL (SELECT 0::bigint AS ordinal, NULL::jsonb AS key, "
@@ -272,15 +272,14 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &der
     for (int i = derived.keys; columns[i]; i++)
         appendStringInfo(&sql, ", (%d, '%s', x.d_%s::text, x.v_%s::text)", i, columns[i],
                          columns[i], columns[i]);
-    appendStringInfoString(&sql,
-                           ") z (ordinal, column_name, expected, actual) "
-                           "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
-                           "THEN z.ordinal > 0 AND z.expected COLLATE \"C\" IS DISTINCT FROM "
-                           "z.actual ELSE z.ordinal = 0 END OFFSET 0)) y");
+    appendStringInfoString(&sql, ") z (ordinal, column_name, expected, actual) "
+                                 "WHERE x.problem IS NOT NULL AND CASE WHEN x.problem = 'stale' "
+                                 "THEN z.ordinal > 0 AND z.expected COLLATE \"C\" IS DISTINCT FROM "
+                                 "z.actual ELSE z.ordinal = 0 END OFFSET 0)) y");
 
     Arguments arguments(extent);
-    pg::Seen seen = pg::execute_selected(set, sql.data, derived.keys, arguments.parameters(),
-                                         access_for(way));
+    pg::Seen seen =
+        pg::execute_selected(set, sql.data, derived.keys, arguments.parameters(), access_for(way));
     return {seen.rows, seen.selected};
 }
 
@@ -290,8 +289,8 @@ Compared count_differences(Instance &instance, const Derived &derived, const Ext
     const char *sql = psprintf("SELECT count(*), count(x.problem) FROM %s",
                                compared_rows(instance, derived, extent, way));
     Arguments arguments(extent);
-    pg::Result counts = pg::execute_once(sql, arguments.parameters(), pg::Sight::caller, false,
-                                         access_for(way));
+    pg::Result counts =
+        pg::execute_once(sql, arguments.parameters(), pg::Sight::caller, false, access_for(way));
     return {counts.int8(0, 0), counts.int8(0, 1)};
 }
 
