@@ -120,6 +120,12 @@ BEGIN
     END LOOP;
   END IF;
 
+  IF to_regclass(format('%I.hermet_migration', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format('SELECT ''migration not finished'', source, '
+                                'format(''%%s of %%s rows: call hermet.migrate_user_contact() again'', done_rows, legacy_rows) '
+                                'FROM %I.hermet_migration WHERE finished_at = 0 ORDER BY id', target);
+  END IF;
+
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,
            format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)
