@@ -30,9 +30,11 @@ CREATE FUNCTION hermet.legacy_value(kind text, column_name text, type_name text,
     WHEN kind = 'boolean' AND type_name = 'boolean' THEN format('s.%I::boolean', column_name)
     WHEN kind = 'boolean' AND type_name IN ('smallint', 'integer', 'bigint', 'numeric') THEN format('s.%I <> 0', column_name)
     WHEN kind IN ('number', 'time') AND type_name IN ('smallint', 'integer', 'bigint') THEN format('s.%I::bigint', column_name)
-    WHEN kind IN ('number', 'time') AND type_name = 'numeric'
+    WHEN kind = 'number' AND type_name = 'numeric'
       THEN format('CASE WHEN s.%1$I BETWEEN -9223372036854775808 AND 9223372036854775807 AND s.%1$I = trunc(s.%1$I) THEN s.%1$I::bigint END',
                   column_name)
+    WHEN kind = 'time' AND type_name = 'numeric'
+      THEN format('CASE WHEN s.%1$I BETWEEN -9223372036854775808 AND 9223372036854775807 THEN floor(s.%1$I)::bigint END', column_name)
     WHEN kind = 'time' AND type_name IN ('timestamp with time zone', 'timestamp without time zone')
       THEN format('CASE WHEN isfinite(s.%1$I) IS FALSE THEN 9223372036854775807 '
                   'ELSE floor(extract(epoch FROM s.%1$I::timestamp with time zone) * 1000)::bigint END', column_name)
@@ -54,13 +56,13 @@ DECLARE
   times text;
 BEGIN
   IF source IS NULL THEN
-    RAISE EXCEPTION 'the legacy table must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    RAISE EXCEPTION 'argument "source" must not be NULL' USING ERRCODE = 'null_value_not_allowed';
   END IF;
   SELECT c.relkind INTO r FROM pg_class c WHERE c.oid = source;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no table with OID %', source::oid USING ERRCODE = 'undefined_table';
   ELSIF r.relkind NOT IN ('r', 'p', 'v', 'm', 'f') THEN
-    RAISE EXCEPTION '"%" is not a table or view', source USING ERRCODE = 'wrong_object_type';
+    RAISE EXCEPTION '% is not a table or view', source USING ERRCODE = 'wrong_object_type';
   END IF;
   FOR r IN
     SELECT k.*, a.atttypid AS found FROM hermet.legacy_columns() k
@@ -92,12 +94,12 @@ BEGIN
     list := list || format('%s AS %I', v.expression, r.column_name);
   END LOOP;
   IF missing <> '{}' THEN
-    RAISE EXCEPTION 'the legacy table "%" lacks columns', source
+    RAISE EXCEPTION 'legacy table % lacks columns', source
       USING ERRCODE = 'undefined_column', DETAIL = format('Missing: %s.', array_to_string(missing, ', ')),
             HINT = 'Migrate a view that has them.';
   END IF;
   IF unfit <> '{}' THEN
-    RAISE EXCEPTION 'the legacy table "%" has columns of other types', source
+    RAISE EXCEPTION 'legacy table % has columns of other types', source
       USING ERRCODE = 'datatype_mismatch', DETAIL = array_to_string(unfit, E'\n'),
             HINT = 'Migrate a view that converts them.';
   END IF;
