@@ -82,7 +82,7 @@ SELECT user_id, channel_id, conversation_type FROM user_conversation_view WHERE 
 
 -- What is refused.
 SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact(NULL, 'mig "im"')$$);
-SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact('mig_legacy.marks', 'mig')$$);
+SELECT code, message FROM testing.error($$SELECT * FROM hermet.migrate_user_contact('mig_legacy.marks', 'mig')$$);
 SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact('"mig ""im""".channel', 'mig "im"')$$);
 SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact(1::regclass, 'mig "im"')$$);
 SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact('"mig ""im""".channel_pkey', 'mig "im"')$$);
