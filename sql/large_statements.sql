@@ -53,9 +53,9 @@ SELECT count(*) FROM hermet_incident;
 -- What is asked of one user or channel reads no whole table.
 ANALYZE user_conversation_view, conversation_reverse_index, channel_member, channel, message;
 BEGIN;
-SELECT (SELECT sum(inserted + updated + deleted) FROM hermet.repair_channel(5)) AS channel,
-       (SELECT sum(inserted + updated + deleted) FROM hermet.repair_conversation_view(3)) AS inbox,
-       (SELECT count(*) FROM hermet.check_consistency(table_name => 'user_conversation_view', user_id => 3)) AS found;
+SELECT (SELECT sum(inserted + updated + deleted) FROM hermet.repair_channel(5, 'large')) AS channel,
+       (SELECT sum(inserted + updated + deleted) FROM hermet.repair_conversation_view(3, 'large')) AS inbox,
+       (SELECT count(*) FROM hermet.check_consistency('large', 'user_conversation_view', 3)) AS found;
 SELECT relname FROM pg_stat_xact_user_tables
  WHERE relid IN ('user_conversation_view'::regclass, 'channel_member'::regclass, 'message'::regclass) AND seq_scan > 0;
 COMMIT;

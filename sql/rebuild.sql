@@ -196,7 +196,9 @@ BEGIN;
 CALL hermet.rebuild_conversation_view('rebuild');
 ROLLBACK;
 SELECT code, message, hint FROM testing.error('CALL hermet.rebuild_contact_view(''rebuild'')');
+\set VERBOSITY terse
 CALL hermet.rebuild_conversation_view('nowhere');
+\set VERBOSITY default
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => 0);
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => 10001);
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => NULL);

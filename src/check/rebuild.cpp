@@ -120,14 +120,15 @@ HERMET_FUNCTION(end_bulk_load)
     session.end();
     if (ended == 0)
         ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                errmsg("no bulk load into schema %s is open in this session",
-                       instance.schema_sql),
+                errmsg("no bulk load into schema %s is open in this session", instance.schema_sql),
                 errdetail("Nor did a session that is gone leave one open."),
                 errhint("A load that is open in another session is closed there."));
-    ereport(NOTICE, errmsg("the read side of schema %s lacks what was loaded until it is rebuilt",
-                           instance.schema_sql),
-            errhint("CALL hermet.rebuild_conversation_view() and hermet.rebuild_contact_view(), then "
-                    "hermet.consistency_summary(): hermet.health() reports the load until that "
-                    "finds nothing wrong."));
+    ereport(
+        NOTICE,
+        errmsg("the read side of schema %s lacks what was loaded until it is rebuilt",
+               instance.schema_sql),
+        errhint("CALL hermet.rebuild_conversation_view() and hermet.rebuild_contact_view(), then "
+                "hermet.consistency_summary(): hermet.health() reports the load until that "
+                "finds nothing wrong."));
     PG_RETURN_VOID();
 }

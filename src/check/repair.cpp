@@ -3,6 +3,7 @@
  */
 #include "metrics/metrics.h"
 #include "read/large_inbox.h"
+#include "read/protocol.h"
 #include "read/repair.h"
 
 #include "pg/function.h"
@@ -122,6 +123,29 @@ HERMET_FUNCTION(order_inboxes)
         added = order_inboxes(instance, PG_GETARG_INT32(1));
     session.end();
     return Int64GetDatum(added);
+}
+
+HERMET_FUNCTION(lock_channels)
+{
+    Instance &instance = find_own_instance(PG_ARGISNULL(1) ? nullptr : PG_GETARG_NAME(1));
+    if (PG_ARGISNULL(0))
+        PG_RETURN_VOID();
+    Datum *elements;
+    bool *nulls;
+    int count;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, true, TYPALIGN_DOUBLE, &elements,
+                      &nulls, &count);
+    pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
+    for (int i = 0; i < count; i++)
+        if (!nulls[i])
+            channels.push_back(DatumGetInt64(elements[i]));
+    pg::make_unique(channels);
+    pg::Session session;
+    session.begin(instance.owner);
+    begin_writing(instance);
+    lock_channels(instance, channels);
+    session.end();
+    PG_RETURN_VOID();
 }
 
 HERMET_FUNCTION(repair_conversation_view)

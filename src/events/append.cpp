@@ -219,8 +219,7 @@ HERMET_TRIGGER(append_events)
     if (pg::own_write_runs() || !begin_firing(trigger, logged.table, firing))
         return PointerGetDatum(nullptr);
 
-    Instance &instance =
-        require_events(find_instance(RelationGetNamespace(trigger->tg_relation)));
+    Instance &instance = require_events(find_instance(RelationGetNamespace(trigger->tg_relation)));
     pg::Session session;
     session.begin(instance.owner);
     Appender &events = pg::make<Appender>();

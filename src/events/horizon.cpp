@@ -121,8 +121,8 @@ HERMET_FUNCTION(read_events)
     pg::Session session;
     session.begin(GetUserId());
     int64 horizon = find_horizon(instance);
-    pg::Result events = run(
-        instance, select_events, {Int64GetDatum(after), Int64GetDatum(horizon), Int64GetDatum(most)});
+    pg::Result events = run(instance, select_events,
+                            {Int64GetDatum(after), Int64GetDatum(horizon), Int64GetDatum(most)});
     for (uint64 i = 0; i < events.count; i++)
         tuplestore_puttuple(set->setResult, events.table->vals[i]);
     session.end();
@@ -139,8 +139,7 @@ HERMET_FUNCTION(prune_events)
     session.begin(instance.owner);
     /* The last known event stays, so that the horizon does not go back. */
     int64 before = Min(PG_GETARG_INT64(0), find_last_known(instance));
-    int64 pruned =
-        static_cast<int64>(run(instance, delete_events, {Int64GetDatum(before)}).count);
+    int64 pruned = static_cast<int64>(run(instance, delete_events, {Int64GetDatum(before)}).count);
     session.end();
     return Int64GetDatum(pruned);
 }

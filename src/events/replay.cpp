@@ -19,10 +19,10 @@ using Pair = std::pair<int64, int64>;
 
 /* What events name, once each. */
 struct Named {
-    bool everything = false;           /* a table was truncated */
-    pg::Vector<int64> channels;        /* with their members and messages */
-    pg::Vector<Pair> conversations;    /* channel, user: read marks and settings */
-    pg::Vector<Pair> friendships;      /* user, friend */
+    bool everything = false;        /* a table was truncated */
+    pg::Vector<int64> channels;     /* with their members and messages */
+    pg::Vector<Pair> conversations; /* channel, user: read marks and settings */
+    pg::Vector<Pair> friendships;   /* user, friend */
     pg::Vector<int64> users;
 };
 
@@ -83,20 +83,20 @@ void read_named(const pg::Result &rows, Named &named)
         int64 first = rows.int8(i, 1);
         int64 second = rows.int8(i, 2);
         switch (DatumGetInt32(rows.value(i, 0))) {
-        case 0:
-            named.everything = true;
-            break;
-        case 1:
-            named.channels.push_back(first);
-            break;
-        case 2:
-            named.conversations.push_back({first, second});
-            break;
-        case 3:
-            named.friendships.push_back({first, second});
-            break;
-        default:
-            named.users.push_back(first);
+            case 0:
+                named.everything = true;
+                break;
+            case 1:
+                named.channels.push_back(first);
+                break;
+            case 2:
+                named.conversations.push_back({first, second});
+                break;
+            case 3:
+                named.friendships.push_back({first, second});
+                break;
+            default:
+                named.users.push_back(first);
         }
     }
 }
@@ -114,8 +114,7 @@ Named &collect(Instance &instance, int64 from, int64 to)
         end.free();
         if (!any)
             break;
-        pg::Result rows =
-            run(instance, select_named, {Int64GetDatum(from), Int64GetDatum(last)});
+        pg::Result rows = run(instance, select_named, {Int64GetDatum(from), Int64GetDatum(last)});
         read_named(rows, named);
         rows.free();
         pg::make_unique(named.channels);

@@ -1,7 +1,8 @@
 /*
  * Bulk loads: a session whose writes are not maintained, until it says so or ends. What it leaves
- * behind is a row in hermet_bulk_load, written in the transaction that began the load: hermet.health()
- * speaks of it until a check of everything, that saw the load closed, found nothing wrong.
+ * behind is a row in hermet_bulk_load, written in the transaction that began the load:
+ * hermet.health() speaks of it until a check of everything, that saw the load closed, found nothing
+ * wrong.
  */
 #pragma once
 

@@ -25,7 +25,7 @@ enum class Table {
     change_event,
 };
 constexpr int table_count = 13;
-constexpr int needed_count = 11; /* without the last ones maintenance goes on */
+constexpr int needed_count = 11;    /* without the last ones maintenance goes on */
 constexpr int write_side_count = 7; /* the first ones: what the read side derives from */
 
 const char *table_name(Table table);

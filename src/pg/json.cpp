@@ -37,10 +37,10 @@ void JsonRows::begin(Relation relation, const char *without)
     Oid type = RelationGetForm(relation)->reltype;
     Node *argument = reinterpret_cast<Node *>(makeNullConst(type, -1, InvalidOid));
     fmgr_info(F_TO_JSONB, &function_);
-    fmgr_info_set_expr(reinterpret_cast<Node *>(makeFuncExpr(F_TO_JSONB, JSONBOID,
-                                                             list_make1(argument), InvalidOid,
-                                                             InvalidOid, COERCE_EXPLICIT_CALL)),
-                       &function_);
+    fmgr_info_set_expr(
+        reinterpret_cast<Node *>(makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
+                                              InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL)),
+        &function_);
     complete_ = !without;
     without_ = without ? CStringGetTextDatum(without) : Datum(0);
 }

@@ -134,8 +134,8 @@ int64 lowest_key(Oid schema, LockClass lock_class, int64 otherwise)
     LockData *data = GetLockStatusData();
     for (int i = 0; i < data->nelements; i++) {
         const LOCKTAG &tag = data->locks[i].locktag;
-        if (tag.locktag_type != LOCKTAG_USERLOCK || tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD ||
-            tag.locktag_field1 != MyDatabaseId ||
+        if (tag.locktag_type != LOCKTAG_USERLOCK ||
+            tag.locktag_lockmethodid != DEFAULT_LOCKMETHOD || tag.locktag_field1 != MyDatabaseId ||
             tag.locktag_field4 != static_cast<uint16>(lock_class) || data->locks[i].holdMask == 0)
             continue;
         uint64 high = tag.locktag_field2 ^ murmurhash32(schema);
@@ -167,8 +167,7 @@ bool hold_rebuild(Oid schema, int64 id)
 {
     release_rebuild();
     held_rebuild = tag_of(schema, LockClass::rebuild, id);
-    holds_rebuild =
-        LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    holds_rebuild = LockAcquire(&held_rebuild, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
     return holds_rebuild;
 }
 
@@ -193,7 +192,7 @@ void register_rebuild_release()
 void share_bulk_load(Oid schema, int64 id)
 {
     LOCKTAG tag = tag_of(schema, LockClass::bulk_load, id);
-    LockAcquire(&tag, intention_mode, false, false);
+    LockAcquire(&tag, RowExclusiveLock, false, false);
 }
 
 bool try_close_bulk_load(Oid schema, int64 id)

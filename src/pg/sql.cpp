@@ -273,9 +273,9 @@ struct Receiver {
         }
         MemoryContext executor = MemoryContextSwitchTo(self->memory);
         self->descriptor = CreateTupleDescCopy(descriptor);
-        self->sort = tuplesort_begin_heap(self->descriptor, self->keys + 1, columns, operators,
-                                          collations, nulls_first, work_mem, nullptr,
-                                          TUPLESORT_NONE);
+        self->sort =
+            tuplesort_begin_heap(self->descriptor, self->keys + 1, columns, operators, collations,
+                                 nulls_first, work_mem, nullptr, TUPLESORT_NONE);
         MemoryContextSwitchTo(executor);
     }
 

@@ -229,6 +229,10 @@ SELECT cm.channel_id AS id,
     {"members_of_user", "(SELECT * FROM {s}.channel_member WHERE user_id = $1 OFFSET 0) cm"},
     {"all_friendships", "{s}.friendship f"},
     {"friendships_of_user", "(SELECT * FROM {s}.friendship WHERE user_id = $1 OFFSET 0) f"},
+    {"members_in_range", R"((SELECT * FROM {s}.channel_member x
+   WHERE x.channel_id BETWEEN $2 AND $3) cm)"},
+    {"friendships_in_range",
+     "(SELECT * FROM {s}.friendship x WHERE x.user_id BETWEEN $2 AND $3) f"},
     {"all_channels", "(SELECT id AS channel_id FROM {s}.channel) cm"},
     {"channels_of_keys", "unnest($1::bigint[]) cm (channel_id)"},
 };

@@ -30,7 +30,8 @@ struct Keys {
 
 /*
  * Pages: the keys, stored or to be derived, from $1, $2 on, up to $3: at least $4 of them, if there
- * are so many, and all that share the first column (of reverse indexes: the first two) with the last.
+ * are so many, and all that share the first column (of reverse indexes: the first two) with the
+ * last.
  */
 const pg::Statement page_of_conversations = {R"(
 SELECT k.user_id, k.channel_id, 0::bigint FROM (
@@ -115,17 +116,18 @@ SELECT v.user_id, v.contact_id, 0
                                       "f.friend_id = k.contact_id"};
 
 /* Of reverse rows only whether they should be there: the others were looked for by their owners. */
-const pg::Statement surplus_conversation_reverse = {R"(
+const pg::Statement surplus_conversation_reverse = {
+    R"(
 WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) k (peer_user_id, user_id, channel_id)),
      d AS MATERIALIZED ({conversation_reverse})
 SELECT k.peer_user_id, k.user_id, k.channel_id
   FROM k
  WHERE (k.peer_user_id, k.user_id, k.channel_id) NOT IN (
         SELECT d.peer_user_id, d.owner_user_id, d.channel_id FROM d))",
-                                                    {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
-                                                    "(SELECT DISTINCT k.user_id, k.channel_id FROM k) k "
-                                                    "JOIN {s}.channel_member cm ON cm.user_id = "
-                                                    "k.user_id AND cm.channel_id = k.channel_id"};
+    {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
+    "(SELECT DISTINCT k.user_id, k.channel_id FROM k) k "
+    "JOIN {s}.channel_member cm ON cm.user_id = "
+    "k.user_id AND cm.channel_id = k.channel_id"};
 
 const pg::Statement surplus_contact_reverse = {R"(
 WITH k AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) k (contact_id, user_id, unused)),
@@ -234,8 +236,8 @@ size_t length_of_batch(const Keys &keys, size_t size)
     if (end > 0)
         return end;
     size_t longest = Max(size, whole_list);
-    end = std::upper_bound(keys.first.begin(), keys.first.end(), keys.first[0]) -
-          keys.first.begin();
+    end =
+        std::upper_bound(keys.first.begin(), keys.first.end(), keys.first[0]) - keys.first.begin();
     if (end <= longest)
         return end;
     end = longest;
@@ -275,8 +277,8 @@ Batch rebuild_batch(Instance &instance, const Derived &derived, Position from, i
     bool list_ends = length < keys.size() ? keys.first[length] != keys.first[length - 1]
                                           : part.page != &page_of_conversation_reverse &&
                                                 part.page != &page_of_contact_reverse;
-    batch.next = behind(keys.first[length - 1], keys.second[length - 1], list_ends,
-                        &batch.finished);
+    batch.next =
+        behind(keys.first[length - 1], keys.second[length - 1], list_ends, &batch.finished);
     batch.finished |= last_page;
     keys.cut(length);
     batch.rows = static_cast<int64>(length);

@@ -28,11 +28,27 @@ SELECT cm.user_id, $1 FROM {s}.channel_member cm WHERE cm.left_at = 0 GROUP BY 1
     ON CONFLICT DO NOTHING)",
                                           {INT8OID}};
 
+/* Tables are filled by ranges of so many rows of what they derive from. */
+constexpr int64 range_rows = 100000;
+
+/* The range that begins with key $1: its last key, and how many rows it has. */
+const pg::Statement select_member_range = {R"(
+SELECT max(x.channel_id), count(*)
+  FROM (SELECT cm.channel_id FROM {s}.channel_member cm WHERE cm.channel_id >= $1
+         ORDER BY cm.channel_id LIMIT $2) x)",
+                                           {INT8OID, INT8OID}};
+
+const pg::Statement select_friendship_range = {R"(
+SELECT max(x.user_id), count(*)
+  FROM (SELECT f.user_id FROM {s}.friendship f WHERE f.user_id >= $1
+         ORDER BY f.user_id LIMIT $2) x)",
+                                               {INT8OID, INT8OID}};
+
 const pg::Statement fill_conversations = {R"(
 INSERT INTO {s}.user_conversation_view ({columns conversation}, updated_at)
 SELECT {d conversation}, $1 FROM ({conversation}) d)",
-                                          {INT8OID},
-                                          "{all_members}",
+                                          {INT8OID, INT8OID, INT8OID},
+                                          "{members_in_range}",
                                           true};
 
 const pg::Statement fill_conversation_reverse = {R"(
@@ -46,8 +62,8 @@ SELECT v.peer_user_id, v.user_id, v.channel_id, v.created_at
 const pg::Statement fill_contacts = {R"(
 INSERT INTO {s}.user_contact_view ({columns contact}, updated_at)
 SELECT {d contact}, $1 FROM ({contact}) d)",
-                                     {INT8OID},
-                                     "{all_friendships}",
+                                     {INT8OID, INT8OID, INT8OID},
+                                     "{friendships_in_range}",
                                      true};
 
 const pg::Statement fill_contact_reverse = {R"(
@@ -70,15 +86,42 @@ bool is_empty(Instance &instance)
     return !run(instance, select_anything, {}).boolean(0, 0);
 }
 
-/* Planned for the tables as they are: these statements read all of them. */
-int64 fill(Instance &instance, const pg::Statement &statement)
+/* Planned for the tables as they are. A statement by ranges reads rows of the keys from..to. */
+int64 fill(Instance &instance, const pg::Statement &statement, int64 from = 0, int64 to = 0)
 {
-    Oid types[] = {INT8OID};
-    Datum values[] = {Int64GetDatum(pg::now_ms())};
-    char nulls[] = {' '};
+    Oid types[] = {INT8OID, INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(pg::now_ms()), Int64GetDatum(from), Int64GetDatum(to)};
+    char nulls[] = {' ', ' ', ' '};
     const char *sql = expand(instance, statement.text, statement.scope);
+    int count = static_cast<int>(statement.types.size());
     return static_cast<int64>(
-        pg::execute_once(sql, {1, types, values, nulls}, pg::Sight::fresh, true).count);
+        pg::execute_once(sql, {count, types, values, nulls}, pg::Sight::fresh, true).count);
+}
+
+/* Says how far it is after each full range; a small table is filled without a word. */
+int64 fill_by_ranges(Instance &instance, Table table, const pg::Statement &select_range,
+                     const pg::Statement &statement)
+{
+    int64 inserted = 0;
+    int64 read = 0;
+    int64 from = PG_INT64_MIN;
+    for (;;) {
+        pg::Result range =
+            run(instance, select_range, {Int64GetDatum(from), Int64GetDatum(range_rows)});
+        int64 rows = range.int8(0, 1);
+        if (rows == 0)
+            break;
+        int64 to = range.int8(0, 0);
+        inserted += fill(instance, statement, from, to);
+        read += rows;
+        if (read >= range_rows)
+            ereport(NOTICE, errmsg("filling \"%s\": %lld rows from %lld", table_name(table),
+                                   static_cast<long long>(inserted), static_cast<long long>(read)));
+        if (rows < range_rows || to == PG_INT64_MAX)
+            break;
+        from = to + 1;
+    }
+    return inserted;
 }
 
 /*
@@ -103,9 +146,11 @@ bool fill_all(Instance &instance, Repaired &repaired)
         return false;
     if (instance.has_list_hour)
         fill(instance, fill_large_inboxes);
-    repaired.conversations.inserted = fill(instance, fill_conversations);
+    repaired.conversations.inserted = fill_by_ranges(instance, Table::user_conversation_view,
+                                                     select_member_range, fill_conversations);
     repaired.conversation_reverse.inserted = fill(instance, fill_conversation_reverse);
-    repaired.contacts.inserted = fill(instance, fill_contacts);
+    repaired.contacts.inserted =
+        fill_by_ranges(instance, Table::user_contact_view, select_friendship_range, fill_contacts);
     repaired.contact_reverse.inserted = fill(instance, fill_contact_reverse);
 
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();

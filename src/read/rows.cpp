@@ -121,8 +121,8 @@ const pg::Column contact_reverse_columns[contact_reverse_row::count] = {
 const pg::Column large_inbox_columns[large_inbox_row::count] = {{"user_id", INT8OID}};
 
 const pg::Column event_columns[event_row::count] = {
-    {"event_offset", INT8OID}, {"table_name", TEXTOID},   {"key", JSONBOID},
-    {"operation", TEXTOID},    {"new_values", JSONBOID},  {"transaction_time", INT8OID},
+    {"event_offset", INT8OID},   {"table_name", TEXTOID},  {"key", JSONBOID},
+    {"operation", TEXTOID},      {"new_values", JSONBOID}, {"transaction_time", INT8OID},
     {"transaction_id", XID8OID},
 };
 

@@ -41,7 +41,9 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_bulk_load', ARRAY['id'], 'bulk loads, and whether the read side was seen to be right since'),
     ('state', 'hermet_rollout', ARRAY['changed_at'], 'whose lists come from the read side; hermet.set_rollout() writes it'),
     ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it'),
-    ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet')
+    ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet'),
+    ('state', 'hermet_migration', ARRAY['id'], 'migrations of legacy tables: how far each is, and what it carried'),
+    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -273,7 +275,33 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (2304, 'change_event', 'operation', 'text', NULL, false, 'insert, update, delete or truncate'),
     (2305, 'change_event', 'new_values', 'jsonb', NULL, true, 'the row as it was written, without passwd; NULL = it is gone'),
     (2306, 'change_event', 'transaction_time', 'bigint', NULL, false, 'when the transaction began, Unix milliseconds'),
-    (2307, 'change_event', 'transaction_id', 'xid8', NULL, false, 'the transaction, as pg_current_xact_id() gives it')
+    (2307, 'change_event', 'transaction_id', 'xid8', NULL, false, 'the transaction, as pg_current_xact_id() gives it'),
+
+    (2401, 'hermet_migration', 'id', 'bigint', 'identity', false, 'order of the migrations'),
+    (2402, 'hermet_migration', 'source', 'text', NULL, false, 'the legacy table, with its schema'),
+    (2403, 'hermet_migration', 'started_at', 'bigint', 'now', false, 'Unix milliseconds'),
+    (2404, 'hermet_migration', 'finished_at', 'bigint', '0', false, 'Unix milliseconds, 0 = not yet: the next call goes on'),
+    (2405, 'hermet_migration', 'last_channel_id', 'bigint', NULL, true, 'channels up to this one are done; NULL = none yet'),
+    (2406, 'hermet_migration', 'legacy_rows', 'bigint', '0', false, 'rows of the legacy table'),
+    (2407, 'hermet_migration', 'done_rows', 'bigint', '0', false, 'those of them that were looked at'),
+    (2408, 'hermet_migration', 'left_out', 'bigint', '0', false, 'those with left_at <> 0'),
+    (2409, 'hermet_migration', 'carried', 'bigint', '0', false, 'those that are on the write side now'),
+    (2410, 'hermet_migration', 'not_carried', 'bigint', '0', false, 'those that are not; hermet_migration_row says why'),
+    (2411, 'hermet_migration', 'users', 'bigint', '0', false, 'rows added to biz_user'),
+    (2412, 'hermet_migration', 'messages', 'bigint', '0', false, 'rows added to message'),
+    (2413, 'hermet_migration', 'settings', 'bigint', '0', false, 'rows added to conversation_setting'),
+    (2414, 'hermet_migration', 'read_marks', 'bigint', '0', false, 'rows added to channel_read_record'),
+    (2415, 'hermet_migration', 'channels', 'bigint', '0', false, 'rows added to channel'),
+    (2416, 'hermet_migration', 'members', 'bigint', '0', false, 'rows added to channel_member'),
+
+    (2501, 'hermet_migration_row', 'migration_id', 'bigint', NULL, false, 'the migration'),
+    (2502, 'hermet_migration_row', 'id', 'bigint', 'identity', false, 'order of the report'),
+    (2503, 'hermet_migration_row', 'legacy_id', 'bigint', NULL, true, 'id of the legacy row'),
+    (2504, 'hermet_migration_row', 'user_id', 'bigint', NULL, true, 'its user'),
+    (2505, 'hermet_migration_row', 'channel_id', 'bigint', NULL, true, 'its channel'),
+    (2506, 'hermet_migration_row', 'outcome', 'text', NULL, false, 'not carried, or carried in part'),
+    (2507, 'hermet_migration_row', 'reason', 'text', NULL, false, 'why, in a few words that are always the same'),
+    (2508, 'hermet_migration_row', 'detail', 'text', '''''', false, 'the values concerned')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS

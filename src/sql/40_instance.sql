@@ -406,8 +406,18 @@ $$;
 COMMENT ON FUNCTION hermet.create_tables(name, int, int) IS
     'makes an instance in a schema (created when missing): tables, read side and triggers, owned by the caller';
 
+CREATE FUNCTION hermet.seconds_since(started_at timestamptz) RETURNS numeric
+    LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT round(extract(epoch FROM clock_timestamp() - started_at), 1)
+$$;
+COMMENT ON FUNCTION hermet.seconds_since(timestamptz) IS 'wall-clock time that has passed, for progress messages';
+
 CREATE FUNCTION hermet.attach(target name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  started_at timestamptz := clock_timestamp();
+  large boolean;
+  filled text;
 BEGIN
   IF target IS NULL OR NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = target) THEN
     RAISE EXCEPTION 'schema "%" does not exist', target USING ERRCODE = 'invalid_schema_name';
@@ -423,9 +433,24 @@ BEGIN
       USING ERRCODE = 'undefined_table', HINT = 'Use hermet.create_tables() to make an instance anew.';
   END IF;
   PERFORM hermet.require_owner(target);
+  -- What takes no time needs no progress.
+  SELECT coalesce(sum(pg_relation_size(to_regclass(format('%I.%I', target, t.table_name)))), 0) > 8388608 INTO large
+    FROM hermet.catalog_tables() t WHERE t.side = 'write';
+  IF large THEN
+    RAISE NOTICE 'attach "%", 1 of 3: checking the tables, adding what is missing', target;
+  END IF;
   PERFORM hermet.complete_schema(target);
-  PERFORM hermet.repair(target);
+  IF large THEN
+    RAISE NOTICE 'attach "%", 2 of 3: filling the read side (% s)', target, hermet.seconds_since(started_at);
+  END IF;
+  SELECT string_agg(format('%s %s', r.table_name, r.inserted), ', ') INTO filled FROM hermet.repair(target) r WHERE r.inserted > 0;
+  IF large THEN
+    RAISE NOTICE 'attach "%", 3 of 3: validating a constraint (% s)', target, hermet.seconds_since(started_at);
+  END IF;
   PERFORM hermet.validate_schema(target);
+  IF large THEN
+    RAISE NOTICE 'attached "%" (% s): %', target, hermet.seconds_since(started_at), filled;
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION hermet.attach(name) IS

@@ -77,8 +77,8 @@ BEGIN
       USING ERRCODE = 'undefined_table', HINT = 'hermet.upgrade() makes it.';
   END IF;
 
-  -- Rebuilds begin one after the other.
-  EXECUTE format('LOCK TABLE %I.hermet_rebuild IN SHARE ROW EXCLUSIVE MODE', target);
+  -- Rebuilds begin one after the other, and no batch of another one waits for it.
+  EXECUTE format('LOCK TABLE %I.hermet_rebuild IN SHARE UPDATE EXCLUSIVE MODE', target);
   FOR r IN EXECUTE format(
     'SELECT b.*, hermet.rebuild_runs(b.id, %L::regnamespace) AS runs FROM %I.hermet_rebuild b '
     ' WHERE b.view_name = $1 AND b.finished_at = 0 ORDER BY b.id', quote_ident(target), target) USING view_name

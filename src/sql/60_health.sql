@@ -183,6 +183,11 @@ BEGIN
        WHERE b.finished_at = 0 AND NOT hermet.rebuild_runs(b.id, %2$s::oid)
        ORDER BY b.id$q$, target, (SELECT n.oid FROM pg_namespace n WHERE n.nspname = target));
   END IF;
+  IF to_regclass(format('%I.hermet_migration', target)) IS NOT NULL THEN
+    RETURN QUERY EXECUTE format('SELECT ''migration not finished'', source, '
+                                'format(''%%s of %%s rows: call hermet.migrate_user_contact() again'', done_rows, legacy_rows) '
+                                'FROM %I.hermet_migration WHERE finished_at = 0 ORDER BY id', target);
+  END IF;
 
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,

@@ -15,8 +15,7 @@ bool begin_firing(TriggerData *trigger, const char *table, Firing &firing)
     if (strcmp(RelationGetRelationName(relation), table) != 0)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("trigger \"%s\" of table \"%s\" is fired on table \"%s\"",
-                       trigger->tg_trigger->tgname, table,
-                       RelationGetRelationName(relation)),
+                       trigger->tg_trigger->tgname, table, RelationGetRelationName(relation)),
                 errhint("Tables of a hermet instance keep their names; hermet.detach() stops the "
                         "maintenance."));
     firing.trigger = trigger;

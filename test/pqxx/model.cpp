@@ -1,6 +1,7 @@
 // hermet-model: one connection does random statements against an instance and against a model of it
-// in memory, and both must agree: in what is stored, in which statements fail, and inside
-// transactions, savepoints and their rollback as well.
+// in memory, and both must agree: in what is stored, in which statements fail, in what the lists
+// give, by the read side and by the join, and inside transactions, savepoints and their rollback as
+// well.
 #include "model.h"
 
 #include <deque>
@@ -57,6 +58,10 @@ class Run {
         exec("SET client_min_messages = error");
         exec("TRUNCATE biz_user, channel, channel_member, message, channel_read_record, friendship,"
              " conversation_setting");
+        // Half of the users are served by the join, and everybody's lists are computed both ways.
+        target_ = target;
+        exec("SELECT hermet.set_rollout(50, true, " + connection_.quote(target_) + ")");
+        exec("DELETE FROM hermet_mismatch");
     }
 
     // Returns whether model and instance agree.
@@ -66,13 +71,13 @@ class Run {
             bracket();
             if (!statement())
                 return false;
-            if (i % every == 0 && !compare())
+            if (i % every == 0 && !(compare() && compare_lists()))
                 return false;
             done_ = i;
         }
         while (!saved_.empty())
             end_bracket();
-        return compare();
+        return compare() && compare_lists();
     }
 
     void show_last() const
@@ -225,8 +230,100 @@ class Run {
         return false;
     }
 
+    using Order = std::vector<std::string>;
+
+    // The keys of a user's rows that are shown, in the order of the list.
+    template <class Place>
+    static Order in_order(const std::map<std::string, Row> &rows, const std::string &user,
+                          const Place &place)
+    {
+        std::map<decltype(place("", Row())), std::string> places;
+        for (const auto &[key, row] : rows) {
+            const auto slash = key.find('/');
+            const auto other = key.substr(slash + 1);
+            const bool closed = row.count("is_hidden") &&
+                                (row.at("closed_at") != "0" || row.at("is_hidden") == "t");
+            if (key.substr(0, slash) == user && !closed)
+                places[place(other, row)] = other;
+        }
+        Order order;
+        for (const auto &item : places)
+            order.push_back(item.second);
+        return order;
+    }
+
+    // All pages of a list, of a random size.
+    Order read_pages(const std::string &function, const std::string &key, const std::string &user)
+    {
+        const auto size = std::to_string(rng_.between(1, 5));
+        std::string after = "NULL";
+        Order order;
+        for (;;) {
+            const auto rows =
+                exec("SELECT " + key + ", cursor FROM hermet." + function + "(" + user + ", " +
+                     size + ", " + after + ", target => " + connection_.quote(target_) + ")");
+            if (rows.empty())
+                return order;
+            for (const auto &row : rows)
+                order.push_back(row[0].c_str());
+            after = connection_.quote(rows[rows.size() - 1][1].as<std::string>());
+        }
+    }
+
+    bool same_order(const std::string &what, const std::string &user, const Order &expected,
+                    const Order &actual)
+    {
+        if (expected == actual)
+            return true;
+        std::cout << what << " of user " << user << ", expected:";
+        for (const auto &item : expected)
+            std::cout << " " << item;
+        std::cout << ", given:";
+        for (const auto &item : actual)
+            std::cout << " " << item;
+        std::cout << "\n";
+        return false;
+    }
+
+    // A user's lists, and the totals; what both ways give differently is noted by shadow.
+    bool compare_lists()
+    {
+        if (state_.members.empty())
+            return true;
+        auto member = state_.members.begin();
+        std::advance(member, rng_.below(static_cast<int64_t>(state_.members.size())));
+        const auto user = std::to_string(member->first.second);
+        const Image image = derive(state_);
+
+        const auto conversations = in_order(
+            image.at("user_conversation_view"), user, [](const std::string &id, const Row &row) {
+                return std::make_tuple(row.at("is_pinned") != "t",
+                                       -std::max(std::stoll(row.at("last_message_time")),
+                                                 std::stoll(row.at("opened_at"))),
+                                       -std::stoll(id));
+            });
+        const auto contacts =
+            in_order(image.at("user_contact_view"), user, [](const std::string &, const Row &row) {
+                const auto &remark = row.at("remark_name");
+                return std::make_tuple(row.at("is_starred") != "t",
+                                       remark.empty() ? row.at("contact_nickname") : remark,
+                                       std::stoll(row.at("id")));
+            });
+        if (!same_order("conversation_list", user, conversations,
+                        read_pages("conversation_list", "channel_id", user)) ||
+            !same_order("contact_list", user, contacts,
+                        read_pages("contact_list", "contact_id", user)))
+            return false;
+        exec("SELECT hermet.unread_totals(" + user + ", " + connection_.quote(target_) + ")");
+        const auto mismatches = exec("SELECT row_to_json(m) FROM hermet_mismatch m");
+        for (const auto &row : mismatches)
+            std::cout << "read side and join differ: " << row[0].c_str() << "\n";
+        return mismatches.empty();
+    }
+
     Rng rng_;
     pqxx::connection connection_;
+    std::string target_;
     size_t remembered_;
     State state_;
     std::vector<State> saved_; // at BEGIN and at every savepoint that is open

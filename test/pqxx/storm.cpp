@@ -4,7 +4,7 @@
 // Every connection draws from its own random numbers, made from the seed. An operation runs alone
 // or with others in a transaction, with savepoints, at any isolation level; transactions are rolled
 // back, prepared and resolved later, cancelled, timed out. Errors that such a storm must meet are
-// counted; any other error is a failure.
+// counted; any other error is a failure. Beside them one session spoils rows and rebuilds.
 #include "storm.h"
 
 #include <condition_variable>
@@ -319,6 +319,96 @@ void disturb(Field &field, const std::string &conninfo, const std::vector<int> &
     }
 }
 
+// Spoils rows of the read side, past the guards, and has it rebuilt, over and over, beside all
+// others. Cancelled, it goes on. When it stands still, all is mended that it has spoilt.
+class Rebuilder {
+  public:
+    Rebuilder(Field &field, const std::string &conninfo, const std::string &target, uint64_t seed)
+        : field_(field), rng_(seed), connection_(conninfo)
+    {
+        target_ = connection_.quote(target);
+        pqxx::nontransaction t(connection_);
+        t.exec("SET search_path = " + connection_.quote_name(target));
+        t.exec("SET client_min_messages = error");
+        pid = connection_.backendpid();
+    }
+
+    void loop()
+    {
+        while (!field_.stop) {
+            field_.pass();
+            if (field_.stop)
+                break;
+            for (int64_t i = rng_.between(1, 5); i > 0; i--)
+                spoil();
+            for (const char *view : {"conversation_view", "contact_view"})
+                until_done("CALL hermet.rebuild_" + std::string(view) + "(" + target_ +
+                           ", batch_size => " + std::to_string(rng_.between(1, 200)) + ")");
+            cycles++;
+        }
+        field_.leave();
+    }
+
+    int pid;
+    int64_t cycles = 0, retries = 0;
+
+  private:
+    // One row a statement: it takes none of hermet's locks, and must not deadlock with those who
+    // do. Only values: whether a row is there, others decide meanwhile.
+    void spoil()
+    {
+        static const std::vector<std::string> ways = {
+            "UPDATE user_conversation_view SET unread_count = unread_count + 3, "
+            "conversation_name = 'spoilt', last_message_sender_name = 'spoilt' WHERE ctid = "
+            "(SELECT "
+            "ctid FROM user_conversation_view ORDER BY random() LIMIT 1)",
+            "UPDATE user_conversation_view SET peer_nickname = 'spoilt', remark_name = 'spoilt', "
+            "closed_at = 5 WHERE ctid = (SELECT ctid FROM user_conversation_view WHERE "
+            "peer_user_id "
+            "IS NOT NULL ORDER BY random() LIMIT 1)",
+            "UPDATE user_contact_view SET contact_nickname = 'spoilt', mobile = '1' WHERE ctid = "
+            "(SELECT ctid FROM user_contact_view ORDER BY random() LIMIT 1)",
+            "INSERT INTO conversation_reverse_index VALUES (1000000000 + random() * 1000, 1, 1, 1) "
+            "ON CONFLICT DO NOTHING",
+            "INSERT INTO contact_reverse_index VALUES (1000000000 + random() * 1000, 1, 1) "
+            "ON CONFLICT DO NOTHING",
+        };
+        attempt("SET session_replication_role = replica");
+        attempt(rng_.pick(ways));
+        until_done("RESET session_replication_role");
+    }
+
+    void until_done(const std::string &sql)
+    {
+        for (int tries = 0; !attempt(sql); tries++) {
+            retries++;
+            if (tries == 200)
+                return field_.fail("does not go through: " + sql);
+        }
+    }
+
+    bool attempt(const std::string &sql)
+    {
+        try {
+            pqxx::nontransaction t(connection_);
+            t.exec(sql);
+            return true;
+        }
+        catch (const std::exception &e) {
+            SqlError error = describe(e);
+            static const std::set<std::string> expected = {"57014", "40001", "40P01"};
+            if (!expected.count(error.state))
+                field_.fail(sql + ": " + error.state + " " + error.message);
+            return field_.stop && !expected.count(error.state);
+        }
+    }
+
+    Field &field_;
+    Rng rng_;
+    pqxx::connection connection_;
+    std::string target_;
+};
+
 // All sessions stand still. Returns the number of differences.
 size_t check(Field &field, pqxx::connection &c, const Options &options)
 {
@@ -412,11 +502,24 @@ int storm_for(const Options &options)
                               " hermet_incident");
     populate(*workers[0]->session);
 
+    std::unique_ptr<Rebuilder> rebuilder;
+    if (pqxx::nontransaction(control)
+            .exec1("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")[0]
+            .as<bool>()) {
+        rebuilder = std::make_unique<Rebuilder>(field, conninfo, target, seed * 1000 + 999);
+        pids.push_back(rebuilder->pid);
+    }
+    else {
+        std::cout << "not a superuser: nothing is spoilt and rebuilt\n";
+    }
+
     std::atomic<bool> over{false};
-    field.workers = workers.size();
+    field.workers = workers.size() + (rebuilder ? 1 : 0);
     std::vector<std::thread> threads;
     for (auto &w : workers)
         threads.emplace_back([&w] { w->loop(); });
+    if (rebuilder)
+        threads.emplace_back([&rebuilder] { rebuilder->loop(); });
     std::thread disturber([&] { disturb(field, conninfo, pids, seed, over); });
 
     size_t differences = 0;
@@ -435,6 +538,9 @@ int storm_for(const Options &options)
     disturber.join();
 
     report(workers);
+    if (rebuilder)
+        std::cout << "rebuilt beside it: " << rebuilder->cycles << " times, interrupted "
+                  << rebuilder->retries << " times\n";
     std::cout << "rows that hermet had to recompute (health counts them): "
               << pqxx::nontransaction(control).exec1(
                      "SELECT count(*) FROM " + control.quote_name(target) + ".hermet_incident")[0]

@@ -10,7 +10,10 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('main', undef, allows_streaming => 'logical');
+# Some servers want to be told which output plugins may be used.
+my ($settings) = run_command([ 'postgres', '--describe-config' ]);
+my $node = new_server('main', $settings =~ /^output_plugin_libraries\b/m ? "output_plugin_libraries = 'pgoutput, wal2json'" : undef,
+    allows_streaming => 'logical');
 new_database($node, 'chat');
 new_instance($node, 'chat', 'im');
 $node->safe_psql('chat', q(SELECT hermet.enable_events('im')));
@@ -193,7 +196,7 @@ $node->safe_psql('elsewhere', q(
     CREATE SCHEMA im;
     CREATE TABLE im.change_event (event_offset bigint PRIMARY KEY, table_name text, key jsonb, operation text,
                                   new_values jsonb, transaction_time bigint, transaction_id xid8)));
-my $from = $node->connstr('chat');
+my $from = $node->connstr('chat') =~ s/'/''/gr;
 $node->safe_psql('elsewhere', qq(
     CREATE SUBSCRIPTION copy CONNECTION '$from' PUBLICATION cqrs_events
       WITH (create_slot = false, slot_name = 'copy', copy_data = false)));

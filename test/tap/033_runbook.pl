@@ -51,6 +51,7 @@ sub folder {
     NEW_STANDBY => "$folder/new_standby",
     OLD_DATA => "$folder/old",
     NEW_DATA => folder('new'),
+    PRELOAD => "'$ENV{HERMET_LIBRARY}'",
     OLD_BIN => $bindir,
     NEW_BIN => $bindir);
 $ENV{PATH} = "$bindir:$ENV{PATH}";
@@ -184,6 +185,44 @@ my %fixture = (
     prepared_transaction => sub {
         app_session()->query_safe(q(
             BEGIN; INSERT INTO im.message (id, channel_id, sender_id, content) VALUES (1007, 10, 1, 'prepared'); PREPARE TRANSACTION 'order 4711'));
+    },
+    read_side_lost => sub { plant('TRUNCATE im.user_conversation_view, im.user_contact_view, im.conversation_reverse_index, im.contact_reverse_index') },
+    rebuild_interrupted => sub {
+        plant('UPDATE im.user_conversation_view SET unread_count = 9');
+        my ($status) = $node->psql('chat', q(SET statement_timeout = '200ms'; CALL hermet.rebuild_conversation_view('im', batch_size => 1, pause_ms => 500)));
+        isnt($status, 0, 'a rebuild was interrupted');
+    },
+    bulk_load => sub {
+        my $session = $node->background_psql('chat', extra_params => [ '-U', 'chat_owner' ]);
+        $session->query_safe(q(SELECT hermet.begin_bulk_load('im')));
+        $session->query_safe('INSERT INTO im.message (id, channel_id, sender_id, content) SELECT 2000 + i, 20, 3, i FROM generate_series(1, 50) i');
+        $session->quit;
+    },
+    event_queue => sub {
+        as_owner(q(SELECT hermet.enable_events('im')));
+        as_app('INSERT INTO im.message (id, channel_id, sender_id) VALUES (1011, 20, 1), (1012, 20, 1), (1013, 20, 1)');
+        plant(q(UPDATE im.change_event SET transaction_time = transaction_time - 30 * 86400000::bigint WHERE event_offset < 3));
+        my $open = app_session();
+        $open->query_safe('BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (1014, 20, 1)');
+        as_app('INSERT INTO im.message (id, channel_id, sender_id) VALUES (1015, 10, 1)');
+    },
+    shadow_mismatch => sub {
+        as_owner(q(SELECT hermet.set_rollout(10, true, 'im')));
+        plant('UPDATE im.user_conversation_view SET unread_count = 7 WHERE user_id = 2 AND channel_id = 10');
+        as_app('SELECT count(*) FROM hermet.conversation_list(2)');
+    },
+    events_kept => sub {
+        as_owner(q(SELECT hermet.enable_events('im')));
+        as_app('INSERT INTO im.message (id, channel_id, sender_id) VALUES (1021, 20, 1)');
+        as_superuser('CREATE TABLE public.old AS SELECT * FROM im.user_conversation_view');
+        $ENV{OFFSET} = as_owner(q(SELECT hermet.event_horizon('im')));
+    },
+    read_side_old => sub {
+        as_app(q(
+            INSERT INTO im.message (id, channel_id, sender_id, content) VALUES (1022, 20, 2, 'later');
+            UPDATE im.biz_user SET nickname = 'Annette' WHERE id = 1;
+            UPDATE im.friendship SET remark_name = 'Bobby' WHERE user_id = 1 AND friend_id = 2));
+        plant('TRUNCATE im.user_conversation_view; INSERT INTO im.user_conversation_view SELECT * FROM public.old');
     },
     dump => sub { },
     rows_lost => sub { as_app('DELETE FROM im.message WHERE channel_id = 10') },

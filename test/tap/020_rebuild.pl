@@ -1,0 +1,242 @@
+# The read side rebuilt under load, from damage and from nothing: readers never see a part of a list, writers
+# wait for nobody but their own rows' batch; cancelled, terminated, killed, stopped at once, it goes on.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hermet;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $seed = $ENV{SEED} || time;
+note "SEED=$seed";
+my $node = new_server('main', "deadlock_timeout = '100ms'\nrestart_after_crash = on\n");
+new_database($node, 'chat');
+new_instance($node, 'chat', 'im');
+fill($node, 'chat', 'im');
+
+# Channels where nobody writes: 90 users with 60 conversations and 40 contacts each. The readers watch them.
+$node->safe_psql('chat', q(
+    SET search_path = im;
+    INSERT INTO biz_user (id, nickname) SELECT u, 'quiet ' || u FROM generate_series(1001, 1090) u;
+    INSERT INTO channel (id, channel_name, channel_type) SELECT c, 'quiet ' || c, 'group' FROM generate_series(2001, 2030) c;
+    INSERT INTO channel (id, channel_type) SELECT 10000 + 15 * u + i, 'single' FROM generate_series(1001, 1090) u, generate_series(0, 14) i;
+    INSERT INTO channel_member (id, channel_id, user_id, joined_at)
+    SELECT c * 10000 + u, c, u, 0 FROM generate_series(2001, 2030) c, generate_series(1001, 1090) u
+    UNION ALL SELECT 2 * c.id, c.id, 1001 + (c.id - 25015) / 15, 0 FROM channel c WHERE c.id >= 25000
+    UNION ALL SELECT 2 * c.id + 1, c.id, 1001 + ((c.id - 25015) / 15 + (c.id - 25015) % 15 + 1) % 90, 0 FROM channel c WHERE c.id >= 25000;
+    INSERT INTO friendship (id, user_id, friend_id) SELECT u * 10000 + i, u, 1001 + (u + i) % 90 FROM generate_series(1001, 1090) u, generate_series(1, 40) i;
+    INSERT INTO message (id, channel_id, sender_id, content) SELECT 500000 + c.id, c.id, 1001, 'quiet' FROM channel c WHERE c.id > 2000;
+    CREATE TABLE testing.seen (list text, user_id bigint, rows bigint, PRIMARY KEY (list, user_id, rows));
+    ANALYZE;
+));
+is_clean($node, 'chat', 'im', 'filled');
+
+# A reader notes the length of every quiet list that it sees, in one statement's snapshot.
+sub start_reader {
+    my $file = $node->basedir . '/reader.sql';
+    my $look = q(
+INSERT INTO testing.seen
+SELECT 'inbox', u, (SELECT count(*) FROM im.user_conversation_view v WHERE v.user_id = u) FROM generate_series(1001, 1090) u
+UNION ALL
+SELECT 'book', u, (SELECT count(*) FROM im.user_contact_view v WHERE v.user_id = u) FROM generate_series(1001, 1090) u
+UNION ALL SELECT 'looks', 0, count(*) + 1 FROM testing.seen WHERE list = 'looks'
+    ON CONFLICT DO NOTHING;
+SELECT EXISTS (SELECT FROM testing.load_stop) AS stop \gset
+\if :stop
+\q
+\endif
+);
+    open my $script, '>', $file or die "$file: $!";
+    print $script $look x 100, "\\i $file\n";
+    close $script or die "$file: $!";
+    $node->safe_psql('chat', 'TRUNCATE testing.seen');
+    my $reader = { err => '', out => '' };
+    $reader->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('chat'), '-f', $file ],
+        '<', \undef, '>', \$reader->{out}, '2>', \$reader->{err});
+    return $reader;
+}
+
+sub lengths_seen {
+    return $node->safe_psql('chat',
+        q(SELECT list, rows, count(*) FROM testing.seen WHERE list <> 'looks' GROUP BY 1, 2 ORDER BY 1, 2));
+}
+
+# A rebuild in a session of its own.
+sub start_rebuild {
+    my ($call, $settings) = @_;
+    my $rebuild = { err => '', out => '' };
+    $rebuild->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('chat'), '-v', 'VERBOSITY=verbose',
+            ($settings ? ('-c', $settings) : ()), '-c', "CALL hermet.$call" ],
+        '<', \undef, '>', \$rebuild->{out}, '2>', \$rebuild->{err});
+    return $rebuild;
+}
+
+sub finish {
+    my ($rebuild) = @_;
+    $rebuild->{run}->finish;
+    note $rebuild->{err};
+    return $rebuild->{run}->result(0);
+}
+
+sub far_enough {
+    my ($view, $done) = @_;
+    $node->poll_query_until('chat',
+        "SELECT EXISTS (SELECT FROM hermet.progress('im') WHERE operation = '$view' AND state = 'running' AND done >= $done AND done < total)")
+      or die "$view never came to $done rows";
+    return $node->safe_psql('chat', "SELECT pid FROM hermet.progress WHERE operation = '$view' AND state = 'running'");
+}
+
+sub progress {
+    my ($view) = @_;
+    return $node->safe_psql('chat',
+        "SELECT state, done FROM hermet.progress('im') WHERE operation = '$view' ORDER BY started DESC LIMIT 1");
+}
+
+# Of an instance whose writers are at work: one snapshot.
+sub checks_clean {
+    my ($what) = @_;
+    return is($node->safe_psql('chat',
+            q(SELECT left(c::text, 300) FROM hermet.check_consistency('im') c LIMIT 5)), '', "$what: check finds nothing");
+}
+
+my $empty = q(SET LOCAL session_replication_role = replica;
+    TRUNCATE im.user_conversation_view, im.conversation_reverse_index, im.user_contact_view, im.contact_reverse_index);
+my $damage = q(SET LOCAL session_replication_role = replica;
+    UPDATE im.user_conversation_view SET unread_count = unread_count + 77, conversation_name = 'wrong', list_hour = 5 WHERE user_id % 2 = 0;
+    UPDATE im.user_contact_view SET contact_nickname = 'wrong', mobile = 'wrong' WHERE user_id % 2 = 0;
+    DELETE FROM im.conversation_reverse_index WHERE owner_user_id % 3 = 0;
+    UPDATE im.conversation_reverse_index SET owner_user_id = owner_user_id + 5000 WHERE owner_user_id % 3 = 1;
+    DELETE FROM im.contact_reverse_index WHERE owner_user_id % 3 = 0;
+    INSERT INTO im.contact_reverse_index SELECT 1001, 7000 + i, 1 FROM generate_series(1, 200) i;
+    UPDATE im.channel SET channel_member_count = 77 WHERE id % 2 = 0);
+
+# Clean: nobody waits, not even for a writer who holds a channel.
+my $writer = background($node, 'chat');
+$writer->query(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (700001, 2001, 1001)));
+my $before = $node->safe_psql('chat', q(SELECT testing.fingerprint('im')));
+is(finish(start_rebuild(q(rebuild_conversation_view('im')), q(SET lock_timeout = '5s'))), 0, 'a rebuild of a clean inbox waits for nobody');
+is(finish(start_rebuild(q(rebuild_contact_view('im')), q(SET lock_timeout = '5s'))), 0, 'nor does one of a clean address book');
+is($node->safe_psql('chat', q(SELECT testing.fingerprint('im'))), $before, 'and neither writes a row');
+
+# Damaged, and a writer holds the channel: the batch waits, all others go on; then it says that it cannot.
+$writer->query('ROLLBACK');
+$node->safe_psql('chat', q(SET session_replication_role = replica; UPDATE im.user_conversation_view SET unread_count = 55 WHERE user_id = 1050));
+$writer->query(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (700001, 2001, 1001)));
+my $waiting = start_rebuild(q(rebuild_conversation_view('im', batch_size => 60, pause_ms => 1)));
+my $pid = far_enough('rebuild_conversation_view', 1);
+ok(wait_until_blocked($node, $pid), 'a batch with a wrong row waits for the writer of its channel');
+$node->safe_psql('chat', q(
+    SET lock_timeout = '5s';
+    INSERT INTO im.message (id, channel_id, sender_id) VALUES (700002, 5, 5);
+    UPDATE im.biz_user SET nickname = 'Quiet ' || id WHERE id = 20;
+    UPDATE im.friendship SET remark_name = 'x' WHERE user_id = 1001));
+pass('writers elsewhere pass it');
+is($node->safe_psql('chat', 'SELECT count(*), max(unread_count) FROM im.user_conversation_view WHERE user_id = 1050'), '60|55',
+    'readers see the list as it was');
+my ($status, $out, $err) = $node->psql('chat', q(\set VERBOSITY verbose
+    CALL hermet.rebuild_conversation_view('im', from_key => 1050, to_key => 1060);));
+like($err, qr/ERROR:  55006: a rebuild of "im.user_conversation_view" runs already\nDETAIL:  Process $pid /, 'two rebuilds of one range: 55006');
+$writer->query('COMMIT');
+is(finish($waiting), 0, 'it goes on when the writer has ended');
+is_clean($node, 'chat', 'im', 'after waiting');
+
+$node->safe_psql('chat', q(SET session_replication_role = replica; UPDATE im.user_conversation_view SET unread_count = 55 WHERE user_id = 1050));
+$writer->query(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (700003, 2001, 1001)));
+my $timed_out = start_rebuild(q(rebuild_conversation_view('im', batch_size => 60)), q(SET lock_timeout = '20ms'));
+isnt(finish($timed_out), 0, 'with a lock_timeout, it gives up in the end');
+like($timed_out->{err}, qr/ERROR:  55P03: the rebuild of "im.user_conversation_view" stopped after \d+ of \d+ rows: a batch failed 8 times/,
+    'and says where');
+like(progress('rebuild_conversation_view'), qr/^interrupted\|\d{3,}$/, 'what was done is kept');
+$writer->query('COMMIT');
+$writer->quit;
+my $on = start_rebuild(q(rebuild_conversation_view('im')));
+is(finish($on), 0, 'the next call goes on');
+like($on->{err}, qr/goes on after \d{3,} of/, 'from there');
+is_clean($node, 'chat', 'im', 'after a timeout');
+
+# Damage, under the load of eight sessions.
+my $load = start_load($node, 'chat', 'im', 8, $seed);
+my $reader = start_reader();
+retried($node, 'chat', "BEGIN; $damage; COMMIT");
+load_goes_on($load);
+my @both = map { start_rebuild("$_('im', batch_size => 100, pause_ms => 2)") } qw(rebuild_conversation_view rebuild_contact_view);
+is(finish($_), 0, 'a rebuild of a damaged read side under load') for @both;
+checks_clean('damaged');
+is(lengths_seen(), "book|40|90\ninbox|60|90", 'a damaged list keeps its rows while it is mended');
+stop_load($load);
+$reader->{run}->finish;
+is($reader->{err}, '', 'the reader had no errors');
+cmp_ok($node->safe_psql('chat', q(SELECT count(*) FROM testing.seen WHERE list = 'looks')), '>', 10, 'and looked often');
+is_clean($node, 'chat', 'im', 'damaged');
+
+# Emptied, under load: cancelled, terminated, killed with the server's crash, stopped at once; and on.
+retried($node, 'chat', "BEGIN; $empty; COMMIT");
+$load = start_load($node, 'chat', 'im', 8, $seed + 1);
+$reader = start_reader();
+my $call = q(rebuild_conversation_view('im', batch_size => 60, pause_ms => 20, notice_seconds => 1));
+my $first = start_rebuild($call);
+$pid = far_enough('rebuild_conversation_view', 500);
+$node->safe_psql('chat', "SELECT pg_cancel_backend($pid)");
+isnt(finish($first), 0, 'cancelled');
+like($first->{err}, qr/ERROR:  57014/, 'by 57014');
+my ($state, $done) = split /\|/, progress('rebuild_conversation_view');
+is($state, 'interrupted', 'progress says so');
+cmp_ok($done, '>=', 500, 'and how far it was');
+like(health($node, 'chat', 'im'), qr/^rebuild interrupted\|im.user_conversation_view$/m, 'so does health');
+
+my $second = start_rebuild($call);
+$pid = far_enough('rebuild_conversation_view', $done + 500);
+$node->safe_psql('chat', "SELECT pg_terminate_backend($pid)");
+isnt(finish($second), 0, 'terminated');
+like($second->{err}, qr/rebuild of "im.user_conversation_view" goes on after $done of/, 'the second call went on');
+($state, $done) = split /\|/, progress('rebuild_conversation_view');
+is($state, 'interrupted', 'progress says so again');
+load_goes_on($load);
+like(lengths_seen(), qr/\Abook\|0\|90\ninbox\|0\|\d+\ninbox\|60\|\d+\z/, 'a list comes back at once');
+
+my $third = start_rebuild($call);
+$pid = far_enough('rebuild_conversation_view', $done + 500);
+kill 9, $pid;
+isnt(finish($third), 0, 'killed');
+$node->poll_query_until('chat', 'SELECT true');
+stop_load($load);
+$reader->{run}->finish;
+is(progress('rebuild_conversation_view') =~ /^interrupted\|(\d+)/ && $1 >= $done + 500 ? 1 : 0, 1, 'after the crash, progress still knows');
+
+$load = start_load($node, 'chat', 'im', 8, $seed + 2);
+my $fourth = start_rebuild($call);
+$pid = far_enough('rebuild_conversation_view', $done + 1000);
+$node->stop('immediate');
+finish($fourth);
+$_->{run}->finish for @{ $load->{sessions} };
+$node->start;
+
+$load = start_load($node, 'chat', 'im', 8, $seed + 3);
+my $last = start_rebuild($call);
+is(finish($last), 0, 'the last call ends it');
+like($last->{err}, qr/NOTICE:  \w+: rebuild of "im.user_conversation_view": \d+ of \d+ rows, \d+ changed, \d+ a second, \S+ left/,
+    'and tells how far it is as it goes');
+like(progress('rebuild_conversation_view'), qr/^finished/, 'progress says so, too');
+is($node->safe_psql('chat', q(SELECT string_agg(left(c::text, 300), E'\n') FROM hermet.check_consistency('im', 'user_conversation_view') c)), '',
+    'the inbox is right under load');
+
+# The address book in two ranges at once, and a third one that gets in the way.
+my @ranges = map { start_rebuild("rebuild_contact_view('im', batch_size => 40, pause_ms => 20, $_)") }
+  'to_key => 1045', 'from_key => 1046';
+$node->poll_query_until('chat', q(SELECT count(*) = 2 FROM hermet.progress WHERE operation = 'rebuild_contact_view' AND state = 'running'))
+  or die 'two ranges never ran at once';
+pass('two ranges run at once');
+sql_fails($node, 'chat', q(CALL hermet.rebuild_contact_view('im')), '55006', 'a third over both');
+is(finish($_), 0, 'a range is finished') for @ranges;
+checks_clean('after two ranges');
+stop_load($load);
+is_clean($node, 'chat', 'im', 'emptied');
+is(health($node, 'chat', 'im'), '', 'and healthy');
+
+# A crash was asked for; nothing else may have died.
+my @traces = grep { /TRAP:|PANIC:|terminated by signal (?!9:)|unexpected state of a row/ } split /\n/, slurp_file($node->logfile);
+is(join("\n", @traces), '', 'no server process crashed but the one that was killed');
+
+done_testing();
