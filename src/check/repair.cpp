@@ -142,7 +142,7 @@ HERMET_FUNCTION(lock_channels)
     pg::make_unique(channels);
     pg::Session session;
     session.begin(instance.owner);
-    begin_writing(instance);
+    begin_writing(fcinfo, instance);
     lock_channels(instance, channels);
     session.end();
     PG_RETURN_VOID();
