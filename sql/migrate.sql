@@ -94,6 +94,11 @@ SELECT * FROM testing.error($$SELECT * FROM hermet.migrate_user_contact('mig_leg
 SELECT code, message FROM testing.error($$SELECT hermet.migrate_step(0, 'mig "im"', 10)$$);
 SELECT code, message FROM testing.error($$SELECT hermet.migrate_step(1, 'mig "im"', 0)$$);
 SELECT hermet.migrate_step(1, 'mig "im"', 10), hermet.migrate_progress(0, 'mig "im"');
+CALL hermet.migrate_user_contact_in_batches('mig_legacy.marks', 'mig "im"', batch_rows => 0);
+SELECT count(*) FROM hermet_migration WHERE finished_at = 0;
+BEGIN;
+CALL hermet.migrate_user_contact_in_batches('mig_legacy.marks', 'mig "im"');
+ROLLBACK;
 CREATE ROLE regress_hermet_migrate;
 GRANT USAGE ON SCHEMA testing, mig_legacy, "mig ""im""" TO regress_hermet_migrate;
 GRANT SELECT ON ALL TABLES IN SCHEMA mig_legacy TO regress_hermet_migrate;

@@ -531,9 +531,9 @@ BEGIN
   EXECUTE format('SELECT count(*) FROM %I.hermet_migration_row WHERE migration_id = $1 AND outcome = ''carried in part''', target)
      INTO parts USING m.id;
   RETURN format('migration of %s: %s rows, %s carried, %s left out (left_at), %s not carried; added to channel %s, channel_member %s, '
-                'conversation_setting %s, channel_read_record %s, message %s, biz_user %s; %s remarks in %I.hermet_migration_row',
+                'conversation_setting %s, channel_read_record %s, message %s, biz_user %s; remarks in %I.hermet_migration_row: %s',
                 m.source, m.done_rows, m.carried, m.left_out, m.not_carried, m.channels, m.members,
-                m.settings, m.read_marks, m.messages, m.users, parts, target);
+                m.settings, m.read_marks, m.messages, m.users, target, parts);
 END
 $$;
 COMMENT ON FUNCTION hermet.migrate_progress(bigint, name) IS 'how far a migration is, or what it has done, in a line';
@@ -566,6 +566,9 @@ DECLARE
   more boolean := true;
   told_at pg_catalog.timestamptz := pg_catalog.clock_timestamp();
 BEGIN
+  IF batch_rows IS NULL OR batch_rows OPERATOR(pg_catalog.<) 1 THEN
+    RAISE EXCEPTION 'a batch must have at least 1 row' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   migration_id := hermet.migrate_begin(source, target);
   COMMIT;
   WHILE more LOOP
