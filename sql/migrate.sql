@@ -16,9 +16,11 @@ INSERT INTO mig_legacy."user contact" VALUES
     (4, 2, 20, 'group', 'Picnic', 'p.png', NULL, 2001, 'image', '[image]', 2, 'Bob', 7000, 0, false, false, false, 2100, 0, 1900, 7000),
     (5, 3, 20, 'group', 'Picnic', 'p.png', NULL, 1999, 'text', 'old', 2, 'Bob', 3000, 9, false, false, false, 2100, 8000, 1900, 7000),
     (6, 3, 30, 'single', 'Nobody', '', NULL, 0, '', '', 0, '', 0, 0, false, false, false, 3000, 0, 2900, 6000),
-    (7, 3, 40, 'single', 'Dora', '', 4, 0, '', '', 0, '', 0, 0, false, false, false, 4000, 0, 3900, 6000),
+    (7, 3, 40, 'single', 'Dora', '', 4, 4001, 'text', 'never arrived', 4, '', 4100, 0, false, false, false, 4000, 0, 3900, 6000),
     (8, 9, 40, 'single', 'Dora', '', 4, 0, '', '', 0, '', 0, 0, false, false, false, 4000, 0, 3900, 5000),
+    (11, 5, 60, 'group', 'Quiet', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, false, false, false, 4000, 0, 3900, 5000),
     (9, NULL, NULL, 'single', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (3001, 40, 4, 4050);
 SELECT * FROM hermet.migrate_user_contact('mig_legacy."user contact"', 'mig "im"');
 :inbox
 SELECT CASE WHEN id < 1000 THEN id END AS id, channel_id, user_id, role, nickname, joined_at, left_at, created_at, updated_at FROM channel_member ORDER BY channel_id, user_id;
@@ -31,6 +33,7 @@ SELECT source, finished_at > 0 AS finished, last_channel_id, legacy_rows, done_r
 :clean
 
 -- Again: nothing changes, but for a row that came, and one that was mended. What was carried is the applications' now.
+INSERT INTO message (id, channel_id, sender_id) VALUES (6001, 60, 6);
 SELECT testing.fingerprint('mig "im"') AS before \gset
 SELECT count(*) FROM hermet.migrate_user_contact('mig_legacy."user contact"', 'mig "im"');
 SELECT testing.fingerprint('mig "im"') = :'before' AS unchanged;
@@ -39,7 +42,7 @@ UPDATE mig_legacy."user contact" SET is_muted = true, unread_count = 1 WHERE id 
 INSERT INTO mig_legacy."user contact" SELECT 10, 4, channel_id, contact_type, 'Outing', contact_avatar, peer_user_id, last_message_id, last_message_type, last_message_content, last_message_sender_id, last_message_sender_name,
     last_message_time, 1, true, is_pinned, is_hidden, joined_at, left_at, created_at, updated_at FROM mig_legacy."user contact" WHERE id = 4;
 SELECT * FROM hermet.migrate_user_contact('mig_legacy."user contact"', 'mig "im"');
-SELECT user_id, channel_id, conversation_name, is_muted, is_pinned, unread_count, closed_at > 0 AS closed FROM user_conversation_view WHERE channel_id IN (20, 30) ORDER BY 2, 1;
+SELECT user_id, channel_id, conversation_name, is_muted, is_pinned, unread_count, closed_at > 0 AS closed FROM user_conversation_view WHERE channel_id IN (20, 30, 60) ORDER BY 2, 1;
 SELECT legacy_id, reason, detail FROM hermet_migration_row WHERE migration_id = (SELECT max(id) FROM hermet_migration) ORDER BY id;
 :clean
 
