@@ -145,8 +145,8 @@ my %fixture = (
         $other->query_safe('BEGIN; ' . sprintf $read, 3);
         waiting($one, sprintf $send, 1);
         $other->query(sprintf $send, 3);
+        end_sessions(); # which has them report what they counted
         $node->poll_query_until('chat', 'SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = current_database()');
-        end_sessions();
         as_superuser(q(ALTER ROLE chat_app SET default_transaction_isolation = 'serializable'));
     },
     lock_table_full => sub { },
