@@ -1,7 +1,7 @@
 /*
  * Incidents: stored rows that could not take a change and were recomputed. They mean that something
- * else wrote the read side; hermet.health() shows them, hermet.repair() clears them, and what shadow
- * noted (list/shadow.h), too.
+ * else wrote the read side; hermet.health() shows them, hermet.repair() clears them, and what
+ * shadow noted (list/shadow.h), too.
  */
 #pragma once
 
