@@ -221,9 +221,10 @@ COMMIT;
 ---------------------------------------------------------------------------------------------------
 -- Rights: the caller's.
 SET client_min_messages = warning;
-DROP ROLE IF EXISTS regress_hermet_reader;
+DROP ROLE IF EXISTS regress_hermet_reader, regress_hermet_owner_of_nothing;
 RESET client_min_messages;
 CREATE ROLE regress_hermet_reader;
+CREATE ROLE regress_hermet_owner_of_nothing;
 GRANT USAGE ON SCHEMA testing TO regress_hermet_reader;
 SET ROLE regress_hermet_reader;
 SELECT code, message FROM testing.error($$SELECT hermet.conversation_list(1, target => 'lists')$$);
@@ -288,6 +289,28 @@ SELECT u, ARRAY(SELECT channel_id FROM hermet.conversation_list(u, target => 'li
   FROM (VALUES (1), (3), (9)) AS x (u);
 RESET ROLE;
 RESET app.user_id;
+-- One that hides nothing does not matter, but beside one that restricts.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM lists.user_contact_view WHERE user_id = 9;
+RESET session_replication_role;
+CREATE POLICY everything ON lists.user_contact_view FOR SELECT TO regress_hermet_reader USING (true);
+SET LOCAL ROLE regress_hermet_reader;
+SELECT count(*) FROM hermet.contact_list(9, target => 'lists');
+RESET ROLE;
+CREATE POLICY almost ON lists.user_contact_view AS RESTRICTIVE FOR SELECT TO PUBLIC USING (contact_id > 0);
+SET LOCAL ROLE regress_hermet_reader;
+SELECT count(*) FROM hermet.contact_list(9, target => 'lists');
+ROLLBACK;
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DELETE FROM lists.user_contact_view WHERE user_id = 9;
+RESET session_replication_role;
+CREATE POLICY everything ON lists.user_contact_view FOR SELECT TO regress_hermet_owner_of_nothing USING (true);
+CREATE POLICY for_writers ON lists.user_contact_view FOR UPDATE TO regress_hermet_reader USING (true);
+SET LOCAL ROLE regress_hermet_reader;
+SELECT count(*) FROM hermet.contact_list(9, target => 'lists');
+ROLLBACK;
 -- What a policy hides is no difference between the two sides.
 SELECT percent, shadow, mismatches FROM hermet.rollout('lists');
 SELECT hermet.set_rollout(100, target => 'lists');
@@ -343,4 +366,4 @@ RESET search_path;
 SET client_min_messages = warning;
 DROP SCHEMA lists, lists_app, lists_hostile CASCADE;
 DROP OWNED BY regress_hermet_reader;
-DROP ROLE regress_hermet_reader;
+DROP ROLE regress_hermet_reader, regress_hermet_owner_of_nothing;

@@ -1,11 +1,11 @@
 #include "list/list.h"
 
 /* What the function returns, of rows v that know their displayed name. */
-#define COLUMNS(updated_at)                                                                        \
-    "v.id, v.user_id, v.contact_id, v.contact_nickname, v.contact_avatar, v.contact_info_ver, "    \
-    "v.remark_name, v.group_name, v.tags, v.is_starred, v.is_blocked, v.mobile, "                  \
-    "v.source::pg_catalog.text, v.added_at, v.deleted_at, v.created_at, " updated_at ", "          \
-    "hermet.contact_cursor(v.is_starred, v.displayed_name, v.id, v.contact_id)"
+#define SELECT_LIST                                                                                \
+    "SELECT v.id, v.user_id, v.contact_id, v.contact_nickname, v.contact_avatar, "                 \
+    "v.contact_info_ver, v.remark_name, v.group_name, v.tags, v.is_starred, v.is_blocked, "        \
+    "v.mobile, v.source::pg_catalog.text, v.added_at, v.deleted_at, v.created_at, v.updated_at, "  \
+    "hermet.contact_cursor(v.is_starred, v.displayed_name, v.id, v.contact_id) FROM "
 
 namespace hermet {
 
@@ -20,40 +20,35 @@ namespace {
     " ELSE v.contact_nickname END COLLATE pg_catalog.\"C\""
 
 /* $1 user, $2 rows, of the stored or of the derived rows; everything qualified. */
-#define PAGE(columns, read, rows, after)                                                           \
-    "SELECT " columns " FROM (SELECT v.is_starred AS starred, " DISPLAYED_NAME                     \
-    "       AS displayed_name, v.id AS friendship, v.contact_id AS contact, " read "  FROM " rows  \
-    " v"                                                                                           \
-    " WHERE v.user_id OPERATOR(pg_catalog.=) $1" after                                             \
-    " ORDER BY starred DESC, displayed_name, friendship, contact LIMIT $2) v"
+#define PAGE(rows, updated_at, after)                                                              \
+    SELECT_LIST                                                                                    \
+    "(SELECT v.is_starred AS starred, " DISPLAYED_NAME " AS displayed_name, v.id AS friendship,"   \
+    "        v.contact_id AS contact, {columns contact}, " updated_at " AS updated_at"             \
+    "   FROM " rows " v WHERE v.user_id OPERATOR(pg_catalog.=) $1" after                           \
+    "  ORDER BY starred DESC, displayed_name, friendship, contact LIMIT $2) v"
 
 /* After the cursor $3, $4, $5, $6. */
 #define AFTER                                                                                      \
     " AND ROW(NOT v.is_starred, " DISPLAYED_NAME ", v.id, v.contact_id)"                           \
     "     OPERATOR(pg_catalog.>) ROW(NOT $3, $4, $5, $6)"
 
-#define STORED(after)                                                                              \
-    PAGE(COLUMNS("v.updated_at"), "{columns contact}, updated_at", "{s}.user_contact_view", after)
+#define STORED(after) PAGE("{s}.user_contact_view", "v.updated_at", after)
 /* updated_at is no rule's: only the stored row can tell. */
 #define JOINED(after)                                                                              \
-    PAGE(COLUMNS("coalesce((SELECT w.updated_at FROM {s}.user_contact_view w"                      \
-                 " WHERE w.user_id = v.user_id AND w.contact_id = v.contact_id), 0)"),             \
-         "{columns contact}", "({contact})", after)
+    PAGE("({contact})",                                                                            \
+         "coalesce((SELECT w.updated_at FROM {s}.user_contact_view w"                              \
+         " WHERE w.user_id = v.user_id AND w.contact_id = v.contact_id), 0)",                      \
+         after)
 
-#define FIRST_TYPES                                                                                \
-    {                                                                                              \
-        INT8OID, INT8OID                                                                           \
-    }
-#define NEXT_TYPES                                                                                 \
-    {                                                                                              \
-        INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID                                       \
-    }
+const pg::Statement first_page[] = {{STORED(""), {INT8OID, INT8OID}},
+                                    {STORED(""), {INT8OID, INT8OID}}};
+const pg::Statement next_page[] = {
+    {STORED(AFTER), {INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID}},
+    {STORED(AFTER), {INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID}}};
 
-const pg::Statement first_page[] = {{STORED(""), FIRST_TYPES}, {STORED(""), FIRST_TYPES}};
-const pg::Statement next_page[] = {{STORED(AFTER), NEXT_TYPES}, {STORED(AFTER), NEXT_TYPES}};
-
-const pg::Statement first_joined = {JOINED(""), FIRST_TYPES, "{friendships_of_user}"};
-const pg::Statement next_joined = {JOINED(AFTER), NEXT_TYPES, "{friendships_of_user}"};
+const pg::Statement first_joined = {JOINED(""), {INT8OID, INT8OID}, "{friendships_of_user}"};
+const pg::Statement next_joined = {
+    JOINED(AFTER), {INT8OID, INT8OID, BOOLOID, TEXTOID, INT8OID, INT8OID}, "{friendships_of_user}"};
 
 void run_page(Instance &instance, const ListRequest &request, const pg::RowStore &store,
               const pg::Statement &first, const pg::Statement &next)

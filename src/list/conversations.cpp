@@ -1,15 +1,15 @@
 #include "list/list.h"
 
 /* What the function returns, of rows v. */
-#define COLUMNS(updated_at)                                                                        \
-    "v.id, v.user_id, v.channel_id, v.conversation_type::pg_catalog.text, v.conversation_name, "   \
-    "v.conversation_avatar, v.conversation_info_ver, v.peer_user_id, v.peer_nickname, "            \
-    "v.peer_avatar, v.peer_status::pg_catalog.text, v.remark_name, v.is_muted, v.is_pinned, "      \
-    "v.is_hidden, v.is_starred, v.marked_unread, v.last_message_id, v.last_message_type, "         \
-    "v.last_message_content, v.last_message_sender_id, v.last_message_sender_name, "               \
-    "v.last_message_time, v.last_read_message_id, v.unread_count, v.mention_count, v.opened_at, "  \
-    "v.closed_at, v.created_at, " updated_at ", "                                                  \
-    "hermet.conversation_cursor(v.is_pinned, v.moved_at, v.channel_id)"
+#define SELECT_LIST                                                                                \
+    "SELECT v.id, v.user_id, v.channel_id, v.conversation_type::pg_catalog.text, "                 \
+    "v.conversation_name, v.conversation_avatar, v.conversation_info_ver, v.peer_user_id, "        \
+    "v.peer_nickname, v.peer_avatar, v.peer_status::pg_catalog.text, v.remark_name, v.is_muted, "  \
+    "v.is_pinned, v.is_hidden, v.is_starred, v.marked_unread, v.last_message_id, "                 \
+    "v.last_message_type, v.last_message_content, v.last_message_sender_id, "                      \
+    "v.last_message_sender_name, v.last_message_time, v.last_read_message_id, v.unread_count, "    \
+    "v.mention_count, v.opened_at, v.closed_at, v.created_at, v.updated_at, "                      \
+    "hermet.conversation_cursor(v.is_pinned, v.moved_at, v.channel_id) FROM "
 
 namespace hermet {
 
@@ -22,17 +22,14 @@ namespace {
  * sorted by comes first in a row, where the sort finds it without walking through the row.
  */
 #define PAGE_OF_VIEW(after)                                                                        \
-    "SELECT " COLUMNS(                                                                             \
-        "v.updated_at") " FROM (SELECT v.is_pinned AS pinned, {stored_hour} AS hour,"              \
-                        "       greatest(v.last_message_time, v.opened_at) AS "                    \
-                        "moved_at, v.channel_id AS channel,"                                       \
-                        "       {columns conversation}, updated_at"                                \
-                        "  FROM {s}.user_conversation_view v"                                      \
-                        " WHERE v.user_id OPERATOR(pg_catalog.=) $1 AND "                          \
-                        "v.closed_at OPERATOR(pg_catalog.=) 0"                                     \
-                        "   AND (NOT v.is_hidden OR $3)" after                                     \
-                        " ORDER BY pinned DESC, hour DESC, moved_at DESC, channel "                \
-                        "DESC LIMIT $2) v"
+    SELECT_LIST                                                                                    \
+    "(SELECT v.is_pinned AS pinned, {stored_hour} AS hour,"                                          \
+    "        greatest(v.last_message_time, v.opened_at) AS moved_at, v.channel_id AS channel,"     \
+    "        {columns conversation}, updated_at"                                                   \
+    "   FROM {s}.user_conversation_view v"                                                         \
+    "  WHERE v.user_id OPERATOR(pg_catalog.=) $1"                                                  \
+    "    AND v.closed_at OPERATOR(pg_catalog.=) 0 AND (NOT v.is_hidden OR $3)" after               \
+    "  ORDER BY pinned DESC, hour DESC, moved_at DESC, channel DESC LIMIT $2) v"
 
 /* After the cursor $4, $5, $6. The first condition is for the index: $7 is the hour of $5. */
 #define AFTER_IN_VIEW                                                                              \
@@ -40,20 +37,12 @@ namespace {
     " AND ROW(v.is_pinned, greatest(v.last_message_time, v.opened_at), v.channel_id)"              \
     "     OPERATOR(pg_catalog.<) ROW($4, $5, $6)"
 
-#define FIRST_TYPES                                                                                \
-    {                                                                                              \
-        INT8OID, INT8OID, BOOLOID                                                                  \
-    }
-#define NEXT_TYPES                                                                                 \
-    {                                                                                              \
-        INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID                              \
-    }
-
 /* By Reader: a plan belongs to one role, where there is row security. */
-const pg::Statement first_page[] = {{PAGE_OF_VIEW(""), FIRST_TYPES},
-                                    {PAGE_OF_VIEW(""), FIRST_TYPES}};
-const pg::Statement next_page[] = {{PAGE_OF_VIEW(AFTER_IN_VIEW), NEXT_TYPES},
-                                   {PAGE_OF_VIEW(AFTER_IN_VIEW), NEXT_TYPES}};
+const pg::Statement first_page[] = {{PAGE_OF_VIEW(""), {INT8OID, INT8OID, BOOLOID}},
+                                    {PAGE_OF_VIEW(""), {INT8OID, INT8OID, BOOLOID}}};
+const pg::Statement next_page[] = {
+    {PAGE_OF_VIEW(AFTER_IN_VIEW), {INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID}},
+    {PAGE_OF_VIEW(AFTER_IN_VIEW), {INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID}}};
 
 /*
  * From the write side, in two steps under one snapshot: which conversations are on the page, for
@@ -68,21 +57,24 @@ const pg::Statement next_page[] = {{PAGE_OF_VIEW(AFTER_IN_VIEW), NEXT_TYPES},
 #define AFTER_IN_JOIN                                                                              \
     " AND (q.is_pinned, greatest(q.last_message_time, q.opened_at), q.channel_id) < ($4, $5, $6)"
 
-const pg::Statement first_keys = {KEYS_OF_PAGE(""), FIRST_TYPES, "{members_of_user}"};
-const pg::Statement next_keys = {KEYS_OF_PAGE(AFTER_IN_JOIN), NEXT_TYPES, "{members_of_user}"};
+const pg::Statement first_keys = {
+    KEYS_OF_PAGE(""), {INT8OID, INT8OID, BOOLOID}, "{members_of_user}"};
+const pg::Statement next_keys = {KEYS_OF_PAGE(AFTER_IN_JOIN),
+                                 {INT8OID, INT8OID, BOOLOID, BOOLOID, INT8OID, INT8OID, INT8OID},
+                                 "{members_of_user}"};
 
 /* updated_at is no rule's: only the stored row can tell. */
 const pg::Statement rows_of_keys = {
-    "SELECT " COLUMNS("coalesce((SELECT w.updated_at FROM {s}.user_conversation_view w"
-                      "           WHERE w.user_id = v.user_id AND w.channel_id = v.channel_id), "
-                      "0)") " FROM (SELECT d.*, greatest(d.last_message_time, d.opened_at) AS "
-                            "moved_at"
-                            "         FROM ({conversation}) d) v"
-                            " ORDER BY v.is_pinned DESC, v.moved_at DESC, v.channel_id DESC",
+    SELECT_LIST "(SELECT d.*, greatest(d.last_message_time, d.opened_at) AS moved_at,"
+                "        coalesce((SELECT w.updated_at FROM {s}.user_conversation_view w"
+                "                   WHERE w.user_id = d.user_id AND w.channel_id = d.channel_id),"
+                "                 0) AS updated_at"
+                "   FROM ({conversation}) d) v"
+                " ORDER BY v.is_pinned DESC, v.moved_at DESC, v.channel_id DESC",
     {INT8ARRAYOID, INT8ARRAYOID},
     "{members_of_keys}"};
 
-/* As rule 9's neighbour derives list_hour: see docs/architecture.md, "Large inboxes". */
+/* As list_hour is derived where it is not 0: see definition.cpp. */
 Datum hour_of(Datum moved_at)
 {
     return Int64GetDatum(Max(DatumGetInt64(moved_at), 0) / 3600000 + 1);

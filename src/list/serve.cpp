@@ -7,10 +7,7 @@
 #include "list/shadow.h"
 
 #include "pg/function.h"
-
-extern "C" {
-#include "utils/rls.h"
-}
+#include "pg/policies.h"
 
 namespace hermet {
 
@@ -38,11 +35,6 @@ void read_after(FunctionCallInfo fcinfo, int number, const Listing &listing, Lis
         read_cursor(*listing.cursors, PG_GETARG_DATUM(number), request.after);
 }
 
-bool under_policies(Oid view)
-{
-    return check_enable_rls(view, InvalidOid, true) == RLS_ENABLED;
-}
-
 /*
  * The join reads with the owner's rights, and no policy can be applied to its rows. So it is only
  * for who may read all of the view.
@@ -50,7 +42,7 @@ bool under_policies(Oid view)
 bool may_be_joined(const Instance &instance, Oid view)
 {
     return pg_namespace_aclcheck(instance.schema, GetUserId(), ACL_USAGE) == ACLCHECK_OK &&
-           pg_class_aclcheck(view, GetUserId(), ACL_SELECT) == ACLCHECK_OK && !under_policies(view);
+           pg_class_aclcheck(view, GetUserId(), ACL_SELECT) == ACLCHECK_OK && !pg::hides_rows(view);
 }
 
 void read_as_caller(Instance &instance, const Listing &listing, const ListRequest &request,
@@ -92,7 +84,7 @@ Datum serve(FunctionCallInfo fcinfo, const Listing &listing, ListRequest &reques
     }
     else {
         read_as_caller(instance, listing, request, store);
-        if (rollout.shadow && under_policies(view))
+        if (rollout.shadow && pg::hides_rows(view))
             from = Served::from_view_under_policies;
     }
     metrics::observe_query(listing.endpoint, watch.nanoseconds());

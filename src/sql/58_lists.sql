@@ -62,8 +62,8 @@ BEGIN
                                 WHERE c.relrowsecurity
                                   AND c.oid IN (to_regclass(format('%I.user_conversation_view', target)),
                                                 to_regclass(format('%I.user_contact_view', target)))) THEN
-    RAISE NOTICE 'roles under row security are served from the read side at any percentage'
-      USING DETAIL = 'No policy of the read side can be applied to the join.';
+    RAISE NOTICE 'roles that row security restricts are served from the read side at any percentage'
+      USING DETAIL = 'A policy of the read side cannot be applied to the join; one that is USING (true) restricts nobody.';
   END IF;
 END
 $$;
