@@ -20,7 +20,7 @@ INSERT INTO mig_legacy."user contact" VALUES
     (8, 9, 40, 'single', 'Dora', '', 4, 0, '', '', 0, '', 0, 0, false, false, false, 4000, 0, 3900, 5000),
     (11, 5, 60, 'group', 'Quiet', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, false, false, false, 4000, 0, 3900, 5000),
     (9, NULL, NULL, 'single', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (3001, 40, 4, 4050);
+INSERT INTO message (id, channel_id, sender_id, sent_at, created_at) VALUES (3001, 40, 4, 4050, 4050);
 SELECT * FROM hermet.migrate_user_contact('mig_legacy."user contact"', 'mig "im"');
 :inbox
 SELECT CASE WHEN id < 1000 THEN id END AS id, channel_id, user_id, role, nickname, joined_at, left_at, created_at, updated_at FROM channel_member ORDER BY channel_id, user_id;
