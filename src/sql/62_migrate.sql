@@ -426,7 +426,7 @@ SELECT $3, s.legacy_id, s.user_id, s.channel_id, 'not carried', s.verdict,
                       ELSE s.detail END
   FROM %1$I.%2$I s
  WHERE s.place > $1 AND s.place <= $2 AND s.verdict NOT IN ('left', 'carried', 'counterpart')
- ORDER BY s.place, s.line, w.reason$sql$, target, input) USING after_place, to_place, migration_id;
+ ORDER BY s.place, s.line$sql$, target, input) USING after_place, to_place, migration_id;
 
   EXECUTE format($sql$
 INSERT INTO %1$I.hermet_migration_row (migration_id, legacy_id, user_id, channel_id, outcome, reason, detail)
