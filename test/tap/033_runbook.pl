@@ -364,11 +364,16 @@ clean_up();
 is(join(' ', grep { !$used{$_} } sort keys %fixture), '', 'every fixture is used');
 append_to_file($ENV{REWRITE}, join '', map { "$_\n" } @rewritten) if $ENV{REWRITE};
 
-# The alerts' and other pages' links lead somewhere.
-my $text = slurp_file("$ENV{HERMET_DOCS}/runbook.md");
-my %anchors = map { my $a = lc; $a =~ s/[^\w\- ]//g; $a =~ s/ /-/g; $a => 1 } $text =~ /^##+ (.*)$/mg;
-$anchors{$_} = 1 for $text =~ /<a id="([^"]+)">/g;
-is(join(' ', grep { !$anchors{$_} } $text =~ /\]\(#([^)]+)\)/g), '', 'every link within the page leads somewhere');
+# The links within the page, and those of the alerts and of other pages, lead somewhere.
+my $page = slurp_file("$ENV{HERMET_DOCS}/runbook.md");
+my %anchors = map { my $anchor = lc; $anchor =~ s/[^\w\- ]//g; $anchor =~ s/ /-/g; $anchor => 1 } $page =~ /^##+ (.*)$/mg;
+$anchors{$_} = 1 for $page =~ /<a id="([^"]+)">/g;
+my @links = $page =~ /\]\(#([^)]+)\)/g;
+for my $other (glob("$ENV{HERMET_DOCS}/*.md $ENV{HERMET_DOCS}/prometheus/*.yml")) {
+    push @links, slurp_file($other) =~ /runbook\.md#([\w-]+)/g;
+}
+cmp_ok(scalar @links, '>', 60, scalar @links . ' links');
+is(join(' ', grep { !$anchors{$_} } @links), '', 'every link to the page leads somewhere');
 no_crash($node);
 $node->stop;
 done_testing();
