@@ -25,7 +25,7 @@ sub objects {
                 || jsonb_build_object('arguments', pg_get_function_arguments(p.oid), 'result', pg_get_function_result(p.oid),
                      'language', l.lanname, 'owner', p.proowner::regrole, 'acl', @{[acl('p.proacl')]},
                      'comment', obj_description(p.oid, 'pg_proc'),
-                     'rights at first', (SELECT @{[acl('i.initprivs')]} FROM pg_init_privs i WHERE i.objoid = p.oid))
+                     'rights at first', (SELECT @{[acl('i.initprivs')]} FROM pg_init_privs i WHERE i.objoid = p.oid AND i.classoid = 'pg_proc'::regclass))
            FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE $function},
       # Tables, views, indexes, sequences.
       qq{SELECT 'relation', c.oid::regclass::text, jsonb_build_object('kind', c.relkind, 'persistence', c.relpersistence,
@@ -36,7 +36,7 @@ sub objects {
                 'partition', pg_get_expr(c.relpartbound, c.oid), 'partitioned', pg_get_partkeydef(c.oid),
                 'view', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
                 'index', CASE WHEN c.relkind IN ('i', 'I') THEN pg_get_indexdef(c.oid) END,
-                'rights at first', (SELECT @{[acl('i.initprivs')]} FROM pg_init_privs i WHERE i.objoid = c.oid AND i.objsubid = 0))
+                'rights at first', (SELECT @{[acl('i.initprivs')]} FROM pg_init_privs i WHERE i.objoid = c.oid AND i.classoid = 'pg_class'::regclass AND i.objsubid = 0))
            FROM pg_class c WHERE $relation},
       qq{SELECT 'sequence', c.oid::regclass::text, to_jsonb(s) - 'seqrelid' ||
                 jsonb_build_object('owned by', (SELECT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) FROM pg_depend d
