@@ -359,7 +359,7 @@ CREATE FUNCTION hermet.catalog_triggers(OUT table_name text, OUT trigger_name te
          format('BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON %%I.%I FOR EACH STATEMENT EXECUTE FUNCTION hermet.forbid_write()',
                 t.table_name)
     FROM hermet.catalog_tables() t
-   WHERE t.side = 'read' OR t.table_name = 'change_event'
+   WHERE t.side = 'read'
 $$;
 COMMENT ON FUNCTION hermet.catalog_triggers() IS
     'the triggers of an instance; definition is as pg_get_triggerdef() writes it, %I standing for the schema';

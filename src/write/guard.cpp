@@ -13,12 +13,6 @@ HERMET_TRIGGER(forbid_write)
         return PointerGetDatum(row);
     }
     const char *table = RelationGetRelationName(trigger->tg_relation);
-    if (strcmp(table, "change_event") == 0)
-        ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                errmsg("table \"%s\" cannot be written directly", table),
-                errdetail("hermet appends to it what happens to the tables of the write side."),
-                errhint("hermet.prune_events() removes events that nobody needs any more."),
-                errtable(trigger->tg_relation));
     bool is_contact = strstr(table, "contact") != nullptr;
     ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE),
             errmsg("table \"%s\" cannot be written directly", table),
