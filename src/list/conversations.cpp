@@ -23,7 +23,7 @@ namespace {
  */
 #define PAGE_OF_VIEW(after)                                                                        \
     SELECT_LIST                                                                                    \
-    "(SELECT v.is_pinned AS pinned, {stored_hour} AS hour,"                                          \
+    "(SELECT v.is_pinned AS pinned, {stored_hour} AS hour,"                                        \
     "        greatest(v.last_message_time, v.opened_at) AS moved_at, v.channel_id AS channel,"     \
     "        {columns conversation}, updated_at"                                                   \
     "   FROM {s}.user_conversation_view v"                                                         \
