@@ -216,11 +216,15 @@ $node->start;
 $load = start_load($node, 'chat', 'im', 8, $seed + 3);
 my $last = start_rebuild($call);
 is(finish($last), 0, 'the last call ends it');
-like($last->{err}, qr/NOTICE:  \w+: rebuild of "im.user_conversation_view": \d+ of \d+ rows, \d+ changed, \d+ a second, \S+ left/,
-    'and tells how far it is as it goes');
 like(progress('rebuild_conversation_view'), qr/^finished/, 'progress says so, too');
 is($node->safe_psql('chat', q(SELECT string_agg(left(c::text, 300), E'\n') FROM hermet.check_consistency('im', 'user_conversation_view') c)), '',
     'the inbox is right under load');
+
+# Ten users' lists are ten batches at least, with pauses that are longer than the interval.
+my $slow = start_rebuild(q(rebuild_conversation_view('im', batch_size => 60, from_key => 1001, to_key => 1010, pause_ms => 300, notice_seconds => 1)));
+is(finish($slow), 0, 'a slow one');
+like($slow->{err}, qr/NOTICE:  \w+: rebuild of "im.user_conversation_view": \d+ of \d+ rows, \d+ changed, \d+ a second, \S+ left/,
+    'tells how far it is as it goes');
 
 # The address book in two ranges at once, and a third one that gets in the way.
 my @ranges = map { start_rebuild("rebuild_contact_view('im', batch_size => 40, pause_ms => 20, $_)") }
