@@ -222,22 +222,16 @@ CommandId Walk::written_in() const
         reinterpret_cast<BufferHeapTupleTableSlot *>(slot_)->base.tuple->t_data);
 }
 
-bool Walk::lock()
+/* Locks the current row, or with FIND_LAST_VERSION its latest version. */
+TM_Result Walk::take(uint8 flags)
 {
     TM_FailureData failure;
-    int64 keys[INDEX_MAX_KEYS];
-    for (int i = 0; i < path_->keys; i++)
-        keys[i] = int8(i);
-
-    uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
-    if (!IsolationUsesXactSnapshot())
-        flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
     ItemPointerData found = slot_->tts_tid;
     auto try_lock = [&](LockWaitPolicy policy) {
         ItemPointerData at = found; /* the server follows updates in it */
         return table_tuple_lock(relation_, &at, GetActiveSnapshot(), slot_,
-                                GetCurrentCommandId(true), LockTupleNoKeyExclusive, policy, flags,
-                                &failure);
+                                GetCurrentCommandId(true), LockTupleNoKeyExclusive, policy,
+                                flags | TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
     };
     TM_Result result = try_lock(LockWaitSkip);
     if (result == TM_WouldBlock) {
@@ -246,28 +240,39 @@ bool Walk::lock()
         result = try_lock(LockWaitBlock);
         wait_listener(LockWait::row, watch.nanoseconds());
     }
-    switch (result) {
-        case TM_Ok:
-            load();
-            /* Its key may be another now: then the row that was asked for is gone. */
-            for (int i = 0; i < path_->keys; i++)
-                if (int8(i) != keys[i])
-                    return false;
-            return true;
-        case TM_SelfModified:
+    if (result == TM_Updated || result == TM_Deleted)
+        refuse_changed(result);
+    else if (result != TM_Ok && result != TM_SelfModified)
+        elog(ERROR, "unexpected state of a row of table \"%s\": %d",
+             RelationGetRelationName(relation_), result);
+    return result;
+}
+
+Locked Walk::lock()
+{
+    TM_Result result = take(0);
+    if (result == TM_Updated)
+        return Locked::changed;
+    if (result != TM_Ok)
+        return Locked::gone;
+    load();
+    return Locked::yes;
+}
+
+/* Locks the latest version of a row of the read side, which nobody gives another key. */
+bool Walk::follow()
+{
+    int64 keys[INDEX_MAX_KEYS];
+    for (int i = 0; i < path_->keys; i++)
+        keys[i] = int8(i);
+    if (take(IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION) != TM_Ok)
+        return false;
+    load();
+    /* But the owner may, by hand: then the row that was asked for is gone. */
+    for (int i = 0; i < path_->keys; i++)
+        if (int8(i) != keys[i])
             return false;
-        case TM_Updated:
-        case TM_Deleted:
-            refuse_changed(result);
-            if (result == TM_Deleted)
-                return false;
-            break; /* the server follows updates itself */
-        default:
-            break;
-    }
-    elog(ERROR, "unexpected state of a row of table \"%s\": %d", RelationGetRelationName(relation_),
-         result);
-    return false;
+    return true;
 }
 
 void Walk::begin_writing()
@@ -330,7 +335,7 @@ bool Walk::settle(TM_Result result)
         elog(ERROR, "unexpected state of a row of table \"%s\": %d",
              RelationGetRelationName(relation_), result);
     refuse_changed(result);
-    return result == TM_Deleted || !lock();
+    return result == TM_Deleted || !follow();
 }
 
 bool Walk::write()

@@ -47,6 +47,16 @@ struct Path {
 /* Looks up the path; 42703 or 42804 where a column is not as the contract has it. */
 void find_path(Relation relation, const PathColumns &columns, Path &path);
 
+enum class Locked {
+    yes,
+    gone,
+    /*
+     * There is a later version, which is not locked: its key may be another, and to wait for that
+     * row would break the order of locks. Seek the key again under a new snapshot.
+     */
+    changed,
+};
+
 /*
  * A cursor over the rows of a table that have a given prefix of the key. Uses the active snapshot:
  * see push_fresh_snapshot(). Columns are numbered as in the path's PathColumns.
@@ -69,10 +79,10 @@ class Walk {
     CommandId written_in() const;
 
     /*
-     * Locks the current row against all other writers, and moves on to its latest version. False:
-     * there is none any more. 40001 at REPEATABLE READ and above if it changed since the snapshot.
+     * Locks the current row against all other writers. 40001 at REPEATABLE READ and above if it
+     * changed since the snapshot.
      */
-    bool lock();
+    Locked lock();
 
     /* Sets a column for write(); the value must last until then. */
     void set(int column, Datum value, bool null = false);
@@ -93,6 +103,8 @@ class Walk {
 
   private:
     void load();
+    TM_Result take(uint8 flags);
+    bool follow();
     bool settle(TM_Result result);
     void begin_writing();
     void begin_executor();

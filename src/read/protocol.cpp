@@ -40,17 +40,26 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
     pg::push_fresh_snapshot();
     pg::Walk walk;
     walk.begin(channel, path, 1);
-    for (size_t i = from; i < ids.size(); i++) {
+    for (size_t i = from; i < ids.size();) {
         walk.seek({ids[i]});
-        if (!walk.next() || !walk.lock()) {
-            if (gaps == Gaps::stop)
-                break;
+        pg::Locked locked = walk.next() ? walk.lock() : pg::Locked::gone;
+        if (locked == pg::Locked::changed) {
+            walk.end();
+            PopActiveSnapshot();
+            pg::push_fresh_snapshot();
+            walk = pg::Walk();
+            walk.begin(channel, path, 1);
             continue;
         }
+        if (locked == pg::Locked::gone && gaps == Gaps::stop)
+            break;
+        i++;
+        if (locked == pg::Locked::gone)
+            continue;
         auto is = [&](int column, const char *label) {
             return !walk.is_null(column) && pg::is_label(walk[column], label);
         };
-        states.push_back({ids[i], is(type, "single"), is(status, "active"),
+        states.push_back({walk.int8(id), is(type, "single"), is(status, "active"),
                           DatumGetInt32(walk[member_count]), walk.written_by(), walk.written_in()});
     }
     walk.end();
