@@ -230,8 +230,8 @@ TM_Result Walk::take(uint8 flags)
     auto try_lock = [&](LockWaitPolicy policy) {
         ItemPointerData at = found; /* the server follows updates in it */
         return table_tuple_lock(relation_, &at, GetActiveSnapshot(), slot_,
-                                GetCurrentCommandId(true), LockTupleNoKeyExclusive, policy,
-                                flags | TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
+                                GetCurrentCommandId(true), LockTupleNoKeyExclusive, policy, flags,
+                                &failure);
     };
     TM_Result result = try_lock(LockWaitSkip);
     if (result == TM_WouldBlock) {
@@ -248,6 +248,7 @@ TM_Result Walk::take(uint8 flags)
     return result;
 }
 
+/* Not LOCK_UPDATE_IN_PROGRESS, which locks later versions, too: no update goes with this lock. */
 Locked Walk::lock()
 {
     TM_Result result = take(0);
@@ -265,7 +266,10 @@ bool Walk::follow()
     int64 keys[INDEX_MAX_KEYS];
     for (int i = 0; i < path_->keys; i++)
         keys[i] = int8(i);
-    if (take(IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION) != TM_Ok)
+    uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+    if (!IsolationUsesXactSnapshot())
+        flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    if (take(flags) != TM_Ok)
         return false;
     load();
     /* But the owner may, by hand: then the row that was asked for is gone. */

@@ -98,6 +98,23 @@ is($node->safe_psql('chat', 'SELECT unread_count + last_message_id FROM im.user_
     'a channel that comes: both have sent');
 is_clean($node, 'chat', 'im', 'a channel that comes');
 
+# A channel gets a higher key while a statement waits for its tuple. That statement must not lock what the channel has
+# become, which comes after the channel that it needs next.
+$node->safe_psql('chat', q(INSERT INTO im.channel (id, channel_type) VALUES (85, 'group')));
+my $gate_pid = $gate->query('SELECT pg_backend_pid()');
+$gate->query(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (90000, 90, 1)));
+$maker->query(q(BEGIN; UPDATE im.channel SET id = 95 WHERE id = 85));
+begin_query($first, q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (90001, 85, 1), (90002, 90, 1)));
+wait_until_blocked($node, $first_pid) or die "the first does not wait for the channel's tuple\n";
+$maker->query('COMMIT');
+ok($node->poll_query_until('chat', "SELECT $gate_pid = ANY (pg_blocking_pids($first_pid))"), 'a channel of another key: the statement goes on to the next one');
+$gate->query(q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (90003, 95, 1)));
+$gate->query('COMMIT');
+$first->query('SELECT 1');
+is($first->{stderr} . $gate->{stderr}, '', 'a channel of another key: no deadlock');
+is($node->safe_psql('chat', 'SELECT count(*) FROM im.message WHERE id BETWEEN 90000 AND 90003'), '4', 'a channel of another key: all have sent');
+is_clean($node, 'chat', 'im', 'a channel of another key');
+
 $_->quit for $maker, $gate, $first, $second;
 no_crash($node);
 done_testing();
