@@ -200,13 +200,14 @@ my $failed = stop_load($load);
 is_clean($node, 'chat', 'im', 'after a replay in ranges under load');
 is($failed->{XX000} // 0, 0, 'without internal errors');
 
-# More events than are read at once.
+# More events than are read at once: 4000 of one channel after the other, so that what is read last is named only there.
+my $many = $node->safe_psql('chat', q(SELECT hermet.event_horizon()));
 $node->safe_psql('chat', q(
-    INSERT INTO im.message (id, channel_id, sender_id) SELECT 2000000000 + m, m % 30 + 1, m % 20 + 1 FROM generate_series(1, 120000) m;
+    INSERT INTO im.message (id, channel_id, sender_id) SELECT 2000000000 + m, m / 4000 + 1, m % 20 + 1 FROM generate_series(0, 119999) m;
     UPDATE im.biz_user SET avatar = 'last'));
 $node->safe_psql('chat', q(
     SELECT testing.plant('UPDATE im.user_conversation_view SET unread_count = 0, last_message_sender_name = ''?''')));
-$node->safe_psql('chat', 'SELECT hermet.replay_events(0)');
+$node->safe_psql('chat', "SELECT hermet.replay_events($many + 1)");
 is_clean($node, 'chat', 'im', 'after a replay of many events');
 
 # Writers with commits, rollbacks and savepoints, some of them slow; readers who see each committed event once.
