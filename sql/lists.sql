@@ -107,6 +107,7 @@ BEGIN
             RETURN NEXT to_jsonb(r) - 'cursor';
         END LOOP;
         EXIT WHEN NOT FOUND;
+        ASSERT place IS DISTINCT FROM r.cursor, 'the pages do not end';
         place := r.cursor;
     END LOOP;
 END
@@ -121,6 +122,7 @@ BEGIN
             RETURN NEXT to_jsonb(r) - 'cursor';
         END LOOP;
         EXIT WHEN NOT FOUND;
+        ASSERT place IS DISTINCT FROM r.cursor, 'the pages do not end';
         place := r.cursor;
     END LOOP;
 END
