@@ -142,9 +142,10 @@ DELETE FROM message WHERE id IN (30, 31, 32, 33);
 :clean
 
 -- Cancelled in the middle: nothing stays, and the session goes on.
-SET statement_timeout = '20ms';
+BEGIN;
+SET LOCAL statement_timeout = '20ms';
 INSERT INTO message (id, channel_id, sender_id) SELECT i, 2, 102 FROM generate_series(1000, 2000000) i;
-RESET statement_timeout;
+ROLLBACK;
 :clean
 CREATE FUNCTION cancel() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

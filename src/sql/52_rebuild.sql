@@ -230,9 +230,9 @@ DECLARE
   more boolean := true;
   tries int := 0;
   seconds pg_catalog.float8;
-  state text;
-  message text;
-  detail text;
+  state pg_catalog.text;
+  message pg_catalog.text;
+  detail pg_catalog.text;
 BEGIN
   PERFORM hermet.require_own_transactions();
   -- Every transaction reads what is committed by then; at a higher level it would fail for what others wrote meanwhile.

@@ -257,12 +257,16 @@ class Run {
     Order read_pages(const std::string &function, const std::string &key, const std::string &user)
     {
         const auto size = std::to_string(rng_.between(1, 5));
+        const std::string begin =
+            "SELECT " + key + ", cursor FROM hermet." + function + "(" + user + ", " + size + ", ";
+        const std::string end = ", target => " + connection_.quote(target_) + ")";
         std::string after = "NULL";
         Order order;
         for (;;) {
-            const auto rows =
-                exec("SELECT " + key + ", cursor FROM hermet." + function + "(" + user + ", " +
-                     size + ", " + after + ", target => " + connection_.quote(target_) + ")");
+            std::string sql = begin;
+            sql += after;
+            sql += end;
+            const auto rows = exec(sql);
             if (rows.empty())
                 return order;
             for (const auto &row : rows)

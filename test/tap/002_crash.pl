@@ -92,6 +92,8 @@ for my $round (1 .. $rounds) {
 }
 
 is($node->safe_psql('chat', q(
+        INSERT INTO im.channel_member (id, channel_id, user_id) VALUES (hermet.next_id(), 1, 1)
+        ON CONFLICT (channel_id, user_id) DO UPDATE SET left_at = 0;
         INSERT INTO im.message (id, channel_id, sender_id, content) VALUES (hermet.next_id(), 1, 1, 'still here');
         SELECT DISTINCT last_message_content FROM im.user_conversation_view WHERE channel_id = 1)),
     'still here', 'it goes on');

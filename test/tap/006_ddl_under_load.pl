@@ -73,12 +73,12 @@ is_healthy('a table of the write side made anew');
 # Columns and indexes of the owner's own disturb nobody.
 retried($node, 'chat', q(ALTER TABLE im.message ADD COLUMN own_text text NOT NULL DEFAULT 'x'));
 retried($node, 'chat', q(ALTER TABLE im.user_conversation_view ADD COLUMN own_text text DEFAULT 'y'));
-retried($node, 'chat', q(ALTER TABLE im.biz_user ADD COLUMN own_number int; ALTER TABLE im.biz_user DROP COLUMN own_number));
+retried($node, 'chat', q(BEGIN; ALTER TABLE im.biz_user ADD COLUMN own_number int; ALTER TABLE im.biz_user DROP COLUMN own_number; COMMIT));
 retried($node, 'chat', q(CREATE INDEX own_index ON im.user_conversation_view (user_id, own_text)));
 is_healthy('a column of the owner');
 $node->safe_psql('chat', q(CREATE INDEX CONCURRENTLY own_index2 ON im.user_conversation_view (channel_id, last_message_id)));
 is_healthy('an index of the owner, made while others write');
-retried($node, 'chat', q(ALTER TABLE im.user_conversation_view DROP COLUMN own_text; DROP INDEX im.own_index2));
+retried($node, 'chat', q(BEGIN; ALTER TABLE im.user_conversation_view DROP COLUMN own_text; DROP INDEX im.own_index2; COMMIT));
 retried($node, 'chat', q(VACUUM FULL im.user_conversation_view));
 is_healthy('rewritten');
 
@@ -131,7 +131,7 @@ isnt($node->safe_psql('chat', q(SELECT count(*) FROM hermet.check_consistency('i
 retried($node, 'chat', q(SELECT hermet.upgrade('im')));
 $message = 90001;
 is_healthy('a trigger made anew');
-retried($node, 'chat', 'DROP TRIGGER hermet_after_update ON im.biz_user; DROP TRIGGER hermet_guard ON im.user_conversation_view');
+retried($node, 'chat', 'BEGIN; DROP TRIGGER hermet_after_update ON im.biz_user; DROP TRIGGER hermet_guard ON im.user_conversation_view; COMMIT');
 load_goes_on($load);
 is(health($node, 'chat', 'im'), join("\n", 'trigger missing|im.biz_user.hermet_after_update', 'trigger missing|im.user_conversation_view.hermet_guard'),
     'dropped triggers: health reports them');
@@ -148,7 +148,8 @@ is($node->safe_psql('chat', q(
         SELECT count(*) FROM pg_trigger WHERE tgrelid = 'im.message'::regclass AND NOT tgisinternal)),
     0, 'without the extension: writes go on, without triggers');
 cmp_ok($node->safe_psql('chat', 'SELECT count(*) FROM im.channel_member'), '>=', $rows, 'without the extension: all rows are there');
-retried($node, 'chat', q(CREATE EXTENSION hermet; SELECT hermet.attach('im')));
+$node->safe_psql('chat', 'CREATE EXTENSION hermet');
+retried($node, 'chat', q(SELECT hermet.attach('im')));
 $message = 95001;
 is_healthy('the extension is back');
 

@@ -72,11 +72,12 @@ my $session = background($node, 'chat');
 $session->query('\set VERBOSITY default');
 my $pid = $session->query('SELECT pg_backend_pid()');
 my $holder = background($node, 'chat');
+my $holder_pid = $holder->query('SELECT pg_backend_pid()');
 # It needs this row when it fills.
 $holder->query_safe('BEGIN; SELECT FROM im.channel WHERE id = 1 FOR UPDATE');
 $session->{stdin} .= "SELECT hermet.attach('im');\n";
 $session->{run}->pump_nb;
-wait_until_blocked($node, $pid);
+wait_until_blocked($node, $pid, $holder_pid);
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 my $usable = $session->query("SELECT 'usable'");
 like($session->{stderr}, qr/2 of 3(?!.*3 of 3).*ERROR:  canceling statement/s, 'attach can be cancelled');

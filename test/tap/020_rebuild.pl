@@ -58,6 +58,14 @@ SELECT EXISTS (SELECT FROM testing.load_stop) AS stop \gset
     return $reader;
 }
 
+# Waits until the reader has looked so many times more.
+sub reader_goes_on {
+    my ($times) = @_;
+    my $looks = q(SELECT count(*) FROM testing.seen WHERE list = 'looks');
+    my $goal = $times + $node->safe_psql('chat', $looks);
+    return ok($node->poll_query_until('chat', "SELECT ($looks) >= $goal"), 'the reader goes on');
+}
+
 sub lengths_seen {
     return $node->safe_psql('chat',
         q(SELECT list, rows, count(*) FROM testing.seen WHERE list <> 'looks' GROUP BY 1, 2 ORDER BY 1, 2));
@@ -78,6 +86,15 @@ sub finish {
     $rebuild->{run}->finish;
     note $rebuild->{err};
     return $rebuild->{run}->result(0);
+}
+
+# A transaction that writes to a single chat of this user: a rebuild that has to mend it comes as far as his list, and
+# no further.
+sub hold_back {
+    my ($user) = @_;
+    my $holder = background($node, 'chat');
+    $holder->query_safe("BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (800000 + $user, 10000 + 15 * $user, $user)");
+    return $holder;
 }
 
 sub far_enough {
@@ -161,14 +178,20 @@ my $load = start_load($node, 'chat', 'im', 8, $seed);
 my $reader = start_reader();
 retried($node, 'chat', "BEGIN; $damage; COMMIT");
 load_goes_on($load);
+my $holder = hold_back(1040);
 my @both = map { start_rebuild("$_('im', batch_size => 100, pause_ms => 2)") } qw(rebuild_conversation_view rebuild_contact_view);
+my $holder_pid = $holder->query('SELECT pg_backend_pid()');
+ok($node->poll_query_until('chat', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $holder_pid = ANY (pg_blocking_pids(pid)))"),
+    'a part is mended, and one of them waits, which the other one may have to wait for');
+reader_goes_on(10);
+$holder->query('ROLLBACK');
+$holder->quit;
 is(finish($_), 0, 'a rebuild of a damaged read side under load') for @both;
 checks_clean('damaged');
 is(lengths_seen(), "book|40|90\ninbox|60|90", 'a damaged list keeps its rows while it is mended');
 stop_load($load);
 $reader->{run}->finish;
 is($reader->{err}, '', 'the reader had no errors');
-cmp_ok($node->safe_psql('chat', q(SELECT count(*) FROM testing.seen WHERE list = 'looks')), '>', 10, 'and looked often');
 is_clean($node, 'chat', 'im', 'damaged');
 
 # Emptied, under load: cancelled, terminated, killed with the server's crash, stopped at once; and on.
@@ -176,6 +199,8 @@ retried($node, 'chat', "BEGIN; $empty; COMMIT");
 $load = start_load($node, 'chat', 'im', 8, $seed + 1);
 $reader = start_reader();
 my $call = q(rebuild_conversation_view('im', batch_size => 60, pause_ms => 20, notice_seconds => 1));
+# However slow this test is, none of the calls may come to the end before it is stopped.
+$holder = hold_back(1020);
 my $first = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', 500);
 $node->safe_psql('chat', "SELECT pg_cancel_backend($pid)");
@@ -186,6 +211,8 @@ is($state, 'interrupted', 'progress says so');
 cmp_ok($done, '>=', 500, 'and how far it was');
 like(health($node, 'chat', 'im'), qr/^rebuild interrupted\|im.user_conversation_view$/m, 'so does health');
 
+$holder->quit;
+$holder = hold_back(1040);
 my $second = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', $done + 500);
 $node->safe_psql('chat', "SELECT pg_terminate_backend($pid)");
@@ -193,23 +220,29 @@ isnt(finish($second), 0, 'terminated');
 like($second->{err}, qr/rebuild of "im.user_conversation_view" goes on after $done of/, 'the second call went on');
 ($state, $done) = split /\|/, progress('rebuild_conversation_view');
 is($state, 'interrupted', 'progress says so again');
-load_goes_on($load);
+reader_goes_on(2);
 like(lengths_seen(), qr/\Abook\|0\|90\ninbox\|0\|\d+\ninbox\|60\|\d+\z/, 'a list comes back at once');
 
+$holder->quit;
+$holder = hold_back(1060);
 my $third = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', $done + 500);
+my $since = $node->safe_psql('chat', 'SELECT clock_timestamp()');
 kill 9, $pid;
 isnt(finish($third), 0, 'killed');
-$node->poll_query_until('chat', 'SELECT true');
+wait_for_restart($node, $since);
+eval { $holder->quit };
 stop_load($load);
 $reader->{run}->finish;
 is(progress('rebuild_conversation_view') =~ /^interrupted\|(\d+)/ && $1 >= $done + 500 ? 1 : 0, 1, 'after the crash, progress still knows');
 
 $load = start_load($node, 'chat', 'im', 8, $seed + 2);
+$holder = hold_back(1080);
 my $fourth = start_rebuild($call);
-$pid = far_enough('rebuild_conversation_view', $done + 1000);
+far_enough('rebuild_conversation_view', $done + 1000);
 $node->stop('immediate');
 finish($fourth);
+eval { $holder->quit };
 $_->{run}->finish for @{ $load->{sessions} };
 $node->start;
 
@@ -226,13 +259,17 @@ is(finish($slow), 0, 'a slow one');
 like($slow->{err}, qr/NOTICE:  \w+: rebuild of "im.user_conversation_view": \d+ of \d+ rows, \d+ changed, \d+ a second, \S+ left/,
     'tells how far it is as it goes');
 
-# The address book in two ranges at once, and a third one that gets in the way.
+# The address book in two ranges at once, each with a row that it has to wait for, and a third one that gets in the way.
+$holder = background($node, 'chat');
+$holder->query_safe(q(BEGIN; UPDATE im.friendship SET remark_name = 'held' WHERE id IN (10400001, 10850001)));
 my @ranges = map { start_rebuild("rebuild_contact_view('im', batch_size => 40, pause_ms => 20, $_)") }
   'to_key => 1045', 'from_key => 1046';
 $node->poll_query_until('chat', q(SELECT count(*) = 2 FROM hermet.progress WHERE operation = 'rebuild_contact_view' AND state = 'running'))
   or die 'two ranges never ran at once';
 pass('two ranges run at once');
 sql_fails($node, 'chat', q(CALL hermet.rebuild_contact_view('im')), '55006', 'a third over both');
+$holder->query('ROLLBACK');
+$holder->quit;
 is(finish($_), 0, 'a range is finished') for @ranges;
 checks_clean('after two ranges');
 stop_load($load);

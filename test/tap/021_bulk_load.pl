@@ -70,6 +70,7 @@ $checker->query(q(BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1));
 $loader->query('COMMIT');
 $loader->quit;
 $checker->query(q(SELECT sum(fail) FROM hermet.consistency_summary('im'); COMMIT));
+is($checker->{stderr}, '', 'a check finds nothing in what it sees');
 like(health($node, 'chat', 'im'), qr/^bulk load not checked\|/m, 'a check that does not see the load does not end it');
 $node->safe_psql('chat', q(CALL hermet.rebuild_conversation_view('im')));
 $checker->query(q(SELECT sum(fail) FROM hermet.consistency_summary('im')));

@@ -79,6 +79,7 @@ fill($node, 'fresh', 'im');
 is(version_of('fresh'), $new, "a fresh database has $new");
 my $extension = extension_objects($node, 'fresh');
 my $instance = instance_objects($node, 'fresh', 'im');
+like(join("\n", @$instance), qr/^column im\.user_conversation_view\.user_id options .*n_distinct=-0\.005/m, 'and tells the planner what it cannot see');
 
 ###################################################################################################
 # The library of this version under all that 0.1.0 made.

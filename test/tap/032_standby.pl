@@ -71,7 +71,7 @@ $primary->safe_psql('chat', q(SELECT testing.plant('UPDATE im.user_contact_view 
 caught_up();
 is($standby->safe_psql('chat', 'SELECT DISTINCT table_name, problem, column_name FROM hermet.check_consistency()'),
     'user_contact_view|stale|contact_nickname', 'drift is found on the standby');
-$primary->safe_psql('chat', 'SELECT * FROM hermet.repair_contact_view(20)');
+retried($primary, 'chat', 'SELECT * FROM hermet.repair_contact_view(20)');
 
 ###################################################################################################
 # Promoted in the middle of it. The primary is gone at once, as when a machine dies.

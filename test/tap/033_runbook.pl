@@ -189,8 +189,14 @@ my %fixture = (
     read_side_lost => sub { plant('TRUNCATE im.user_conversation_view, im.user_contact_view, im.conversation_reverse_index, im.contact_reverse_index') },
     rebuild_interrupted => sub {
         plant('UPDATE im.user_conversation_view SET unread_count = 9');
-        my ($status) = $node->psql('chat', q(SET statement_timeout = '200ms'; CALL hermet.rebuild_conversation_view('im', batch_size => 1, pause_ms => 500)));
-        isnt($status, 0, 'a rebuild was interrupted');
+        my $session = $node->background_psql('chat', on_error_stop => 0, extra_params => [ '-U', 'chat_owner' ]);
+        $session->query_until(qr/begun/, "\\echo begun\nCALL hermet.rebuild_conversation_view('im', batch_size => 1, pause_ms => 600000);\n");
+        my $running = q(SELECT pid FROM hermet.progress WHERE state = 'running' AND done > 0);
+        ok($node->poll_query_until('chat', "SELECT EXISTS ($running)"), 'a rebuild runs');
+        as_superuser("SELECT pg_cancel_backend(($running))");
+        $session->query('SELECT 1');
+        like($session->{stderr}, qr/canceling statement/, 'and is cancelled');
+        $session->quit;
     },
     bulk_load => sub {
         my $session = $node->background_psql('chat', extra_params => [ '-U', 'chat_owner' ]);

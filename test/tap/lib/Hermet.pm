@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables
-  no_crash health sqlstates background wait_until_blocked start_load load_goes_on stop_load retried rows);
+  no_crash health sqlstates background wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
 sub new_server {
@@ -161,11 +161,20 @@ sub background {
     return $session;
 }
 
-# The process waits for a lock of any kind. If it never does, that is the caller's failed test.
+# The process waits for a lock of any kind, or for one of the process named: it may meet an autovacuum on its way.
+# If it never does, that is the caller's failed test.
 sub wait_until_blocked {
-    my ($node, $pid) = @_;
+    my ($node, $pid, $by) = @_;
+    return $node->poll_query_until('postgres', defined $by
+        ? "SELECT $by = ANY (pg_blocking_pids($pid))"
+        : "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+}
+
+# Waits until a crash that was begun at that time is over: sessions that connect earlier may still be thrown out.
+sub wait_for_restart {
+    my ($node, $since) = @_;
     return $node->poll_query_until('postgres',
-        "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+        "SELECT backend_start > '$since' FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
 }
 
 # DDL on several tables may deadlock with what runs: then one of them gets PostgreSQL's own error, and this does

@@ -73,7 +73,8 @@ UPDATE testing.legacy SET channel_id = -place * (place % 2), reason = 'no channe
 UPDATE testing.legacy SET contact_type = CASE place % 3 WHEN 0 THEN 'robot' WHEN 1 THEN '' END, reason = 'contact_type unknown' WHERE NOT is_group AND dirt = 5 AND nth = 0;
 SELECT testing.counterpart(5, 1);
 SELECT testing.again(false, 6, 1);
-UPDATE testing.legacy SET user_id = 4002 + place % 8, reason = 'third person' WHERE NOT is_group AND dirt = 6 AND nth = 99;
+-- A third person's number may be lower or higher than those of the two: 10 is nobody else's here.
+UPDATE testing.legacy SET user_id = CASE place % 2 WHEN 0 THEN 10 ELSE 4002 + place % 8 END, reason = 'third person' WHERE NOT is_group AND dirt = 6 AND nth = 99;
 DELETE FROM testing.legacy WHERE NOT is_group AND dirt IN (7, 8, 9) AND nth = 1;
 UPDATE testing.legacy SET peer_user_id = user_id, reason = 'chat with oneself' WHERE NOT is_group AND dirt = 7;
 UPDATE testing.legacy SET peer_user_id = NULL, reason = 'no peer' WHERE NOT is_group AND dirt = 8;
@@ -81,7 +82,7 @@ SELECT testing.counterpart(9, 0);
 UPDATE testing.legacy SET left_at = 1701000000000, reason = 'left' WHERE NOT is_group AND dirt = 10 AND nth = 1 OR NOT is_group AND dirt = 11;
 UPDATE testing.legacy SET peer_user_id = CASE nth WHEN 1 THEN 0 END WHERE NOT is_group AND dirt = 12;
 UPDATE testing.legacy SET updated_at = 1704000000000 WHERE NOT is_group AND dirt IN (13, 14) AND nth = 0;
-UPDATE testing.legacy SET peer_user_id = 4002 + place % 8 WHERE NOT is_group AND dirt = 13 AND nth = 1;
+UPDATE testing.legacy SET peer_user_id = CASE place % 2 WHEN 0 THEN 10 ELSE 4002 + place % 8 END WHERE NOT is_group AND dirt = 13 AND nth = 1;
 INSERT INTO testing.remark SELECT id, channel_id, 'peer differs' FROM testing.legacy WHERE NOT is_group AND dirt = 13 AND nth = 1;
 UPDATE testing.legacy SET contact_type = 'group', reason = 'contact_type conflict' WHERE NOT is_group AND dirt = 14 AND nth = 1;
 SELECT testing.counterpart(14, 0);
