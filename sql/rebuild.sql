@@ -26,12 +26,12 @@ INSERT INTO conversation_setting (user_id, channel_id, is_pinned, closed_at) SEL
 INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) SELECT id, user_id, channel_id, 100 FROM channel_member WHERE id % 4 = 0;
 :clean
 
--- A clean instance: not a row is written, whatever the batches.
+-- A clean instance: not a row is written, whatever the batches. (However slow the machine, there is one notice at the end.)
 SELECT testing.fingerprint('rebuild') AS before \gset
 CALL hermet.rebuild_conversation_view('rebuild');
 CALL hermet.rebuild_contact_view('rebuild');
-CALL hermet.rebuild_conversation_view('rebuild', batch_size => 1);
-CALL hermet.rebuild_contact_view('rebuild', batch_size => 1);
+CALL hermet.rebuild_conversation_view('rebuild', batch_size => 1, notice_seconds => 1000);
+CALL hermet.rebuild_contact_view('rebuild', batch_size => 1, notice_seconds => 1000);
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => 7, notice_seconds => 0);
 CALL hermet.rebuild_contact_view('rebuild', batch_size => 10000, notice_seconds => 0);
 SELECT testing.fingerprint('rebuild') = :'before' AS untouched;
@@ -80,8 +80,8 @@ $$ BEGIN TRUNCATE rebuild.user_conversation_view, rebuild.conversation_reverse_i
 CREATE FUNCTION empty_inbox() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS
 $$ BEGIN TRUNCATE rebuild.user_conversation_view, rebuild.conversation_reverse_index; END $$;
 SELECT empty();
-CALL hermet.rebuild_conversation_view('rebuild', batch_size => 1);
-CALL hermet.rebuild_contact_view('rebuild', batch_size => 1);
+CALL hermet.rebuild_conversation_view('rebuild', batch_size => 1, notice_seconds => 1000);
+CALL hermet.rebuild_contact_view('rebuild', batch_size => 1, notice_seconds => 1000);
 :clean
 SELECT empty();
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => 8);
@@ -119,14 +119,14 @@ END
 $$;
 CREATE TRIGGER note AFTER UPDATE OF done ON hermet_rebuild FOR EACH STATEMENT EXECUTE FUNCTION note_batch();
 SELECT empty_inbox();
-CALL hermet.rebuild_conversation_view('rebuild', batch_size => 3);
+CALL hermet.rebuild_conversation_view('rebuild', batch_size => 3, notice_seconds => 1000);
 SELECT user_id, array_agg(DISTINCT rows) AS seen FROM sizes GROUP BY 1 ORDER BY 1;
 DROP TRIGGER note ON hermet_rebuild;
 :clean
 -- One that is longer than any batch is taken apart.
 UPDATE channel_member SET user_id = 30 WHERE user_id = 31;
 SELECT empty_inbox();
-CALL hermet.rebuild_conversation_view('rebuild', batch_size => 3);
+CALL hermet.rebuild_conversation_view('rebuild', batch_size => 3, notice_seconds => 1000);
 :clean
 
 -- Ranges, and nothing beyond them.
