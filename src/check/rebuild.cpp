@@ -51,8 +51,7 @@ HERMET_FUNCTION(rebuild_batch)
     Instance &instance = find_own_instance(PG_GETARG_OID(0));
     pg::Session session;
     session.begin(instance.owner);
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    begin_writing(instance);
     Batch batch = rebuild_batch(instance, *derived, {PG_GETARG_INT64(2), PG_GETARG_INT64(3)},
                                 PG_GETARG_INT64(4), size, PG_GETARG_BOOL(6));
     session.end();

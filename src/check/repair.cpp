@@ -43,8 +43,7 @@ void put_contacts(ReturnSetInfo *set, const Repaired &repaired)
 void begin_writing(FunctionCallInfo fcinfo, const Instance &instance)
 {
     PreventCommandIfReadOnly(psprintf("hermet.%s()", get_func_name(fcinfo->flinfo->fn_oid)));
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    hermet::begin_writing(instance);
 }
 
 /* Runs `body` as the owner, with what every writer of the read side holds. */

@@ -215,8 +215,7 @@ HERMET_FUNCTION(replay_events)
         require_events(find_own_instance(PG_ARGISNULL(2) ? nullptr : PG_GETARG_NAME(2)));
     pg::Session session;
     session.begin(instance.owner);
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    begin_writing(instance);
     int64 to = find_last_known(instance);
     if (!PG_ARGISNULL(1))
         to = Min(to, PG_GETARG_INT64(1));

@@ -1,6 +1,7 @@
 #include "instance/instance.h"
 
 #include "pg/sequence.h"
+#include "pg/single_row.h"
 #include "read/definition.h"
 
 extern "C" {
@@ -82,6 +83,24 @@ void free_retired(XactEvent event, void *)
     pg_unreachable();
 }
 
+/*
+ * Whoever changes it changes triggers, too, so that all sessions look again. Under the newest
+ * snapshot, for later transactions; a parallel worker may not take one.
+ */
+Share read_share(Oid schema)
+{
+    static const pg::Column columns[] = {{"nodes", INT4OID}, {"node", INT4OID}};
+    Datum values[lengthof(columns)];
+    bool newest = !IsInParallelMode();
+    if (newest)
+        PushActiveSnapshot(GetLatestSnapshot());
+    bool found = pg::read_single_row(get_relname_relid("hermet_node", schema), columns,
+                                     lengthof(columns), values);
+    if (newest)
+        PopActiveSnapshot();
+    return found ? Share{DatumGetInt32(values[0]), DatumGetInt32(values[1])} : Share{0, 0};
+}
+
 void look_up(Oid schema, Instance *instance)
 {
     char *schema_name = get_namespace_name(schema);
@@ -112,6 +131,7 @@ void look_up(Oid schema, Instance *instance)
     instance->has_list_hour =
         OidIsValid(instance->oid(Table::large_inbox)) &&
         get_attnum(instance->oid(Table::user_conversation_view), "list_hour") != InvalidAttrNumber;
+    instance->share = read_share(schema);
     Oid events = instance->oid(Table::change_event);
     if (OidIsValid(events))
         instance->event_sequence = pg::find_identity(events, "event_offset");
@@ -121,7 +141,8 @@ void look_up(Oid schema, Instance *instance)
 bool same(const Instance &a, const Instance &b)
 {
     return a.owner == b.owner && a.has_list_hour == b.has_list_hour &&
-           a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+           a.event_sequence == b.event_sequence && a.share.nodes == b.share.nodes &&
+           a.share.node == b.share.node && strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0;
 }
 

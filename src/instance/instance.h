@@ -30,6 +30,12 @@ constexpr int write_side_count = 7; /* the first ones: what the read side derive
 
 const char *table_name(Table table);
 
+/* Whose read side a read node keeps: that of the users whose id modulo `nodes` is `node`. */
+struct Share {
+    int32 nodes; /* 0: this is no read node, it keeps everybody's */
+    int32 node;
+};
+
 struct Instance {
     Oid schema;
     Oid owner;        /* of all its tables */
@@ -41,6 +47,7 @@ struct Instance {
      * maintained without them.
      */
     bool has_list_hour;
+    Share share; /* as hermet_node says */
     pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
     Oid event_sequence; /* of change_event; InvalidOid if it has none */
@@ -48,6 +55,11 @@ struct Instance {
     bool valid;
 
     Oid oid(Table table) const { return tables[static_cast<int>(table)]; }
+    bool is_node() const { return share.nodes > 0; }
+    bool keeps(int64 user) const
+    {
+        return !is_node() || user % share.nodes == share.node || user % share.nodes == -share.node;
+    }
 };
 
 /*

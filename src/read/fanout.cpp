@@ -120,10 +120,12 @@ void FanOut::open_view()
     direct = path(*instance, Table::user_conversation_view, view).writable;
 }
 
-/* What the channels' own columns say of their last messages. */
+/* What the channels' own columns say of their last messages; to a read node the primary says it. */
 void FanOut::update_channels(size_t from, size_t to)
 {
     using namespace channel_row;
+    if (instance->is_node())
+        return;
     Relation channel = open_table(*instance, Table::channel, RowExclusiveLock);
     const pg::Path &way = path(*instance, Table::channel, channel);
     bool writable = way.writable;
@@ -195,8 +197,8 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
         }
         seen += rows;
         /* A single channel of one member has no rows. */
-        bool complete =
-            rows == state.member_count || (state.single && rows == 0 && state.member_count == 1);
+        bool complete = instance->is_node() || rows == state.member_count ||
+                        (state.single && rows == 0 && state.member_count == 1);
         if (!complete)
             to_recompute.push_back(state.id);
     }

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "access/table.h"
+#include "utils/inval.h"
 }
 
 namespace hermet {
@@ -18,19 +19,23 @@ namespace {
  */
 constexpr size_t many_keys = 1000;
 
-const pg::Statement lock_channel_rows = {R"(
-SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_member_count, c.xmin, c.cmin
-  FROM {s}.channel c
- WHERE c.id = ANY ($1)
- ORDER BY c.id
-   FOR NO KEY UPDATE)",
-                                         {INT8ARRAYOID}};
+#define SELECT_CHANNELS                                                                            \
+    "SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', "                        \
+    "       c.channel_member_count, c.xmin, c.cmin "                                               \
+    "  FROM {s}.channel c WHERE c.id = ANY ($1) ORDER BY c.id"
+
+const pg::Statement lock_channel_rows = {SELECT_CHANNELS " FOR NO KEY UPDATE", {INT8ARRAYOID}};
+const pg::Statement read_channel_rows = {SELECT_CHANNELS, {INT8ARRAYOID}};
 
 const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE c.id = ANY ($1)",
                                       {INT8ARRAYOID}};
 
 /* Whether lock_tuples() goes on where a channel is missing. */
-enum class Gaps { stop, skip };
+enum class Gaps {
+    stop,
+    skip,
+    read, /* goes on, and locks nothing at all */
+};
 
 /* lock_channel_rows without the executor. */
 void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int64> &ids,
@@ -42,7 +47,10 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
     walk.begin(channel, path, 1);
     for (size_t i = from; i < ids.size();) {
         walk.seek({ids[i]});
-        pg::Locked locked = walk.next() ? walk.lock() : pg::Locked::gone;
+        bool there = walk.next();
+        pg::Locked locked = !there           ? pg::Locked::gone
+                            : gaps == Gaps::read ? pg::Locked::yes
+                                                 : walk.lock();
         if (locked == pg::Locked::changed) {
             walk.end();
             PopActiveSnapshot();
@@ -82,7 +90,8 @@ void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, 
     if (direct || gaps == Gaps::stop)
         return;
 
-    pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids, from, ids.size())});
+    pg::Result rows = run(instance, gaps == Gaps::read ? read_channel_rows : lock_channel_rows,
+                          {pg::int8_array(ids, from, ids.size())});
     for (uint64 i = 0; i < rows.count; i++)
         states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
                           DatumGetInt32(rows.value(i, 3)), DatumGetTransactionId(rows.value(i, 4)),
@@ -104,6 +113,27 @@ bool holds_all_keys(Instance &instance, size_t keys)
            (keys > many_keys && pg::try_lock_instance(instance.schema));
 }
 
+void begin_writing(const Instance &instance)
+{
+    Share share = instance.share;
+    lock_relations(instance);
+    if (instance.is_node())
+        pg::lock_instance(instance.schema);
+    else
+        pg::lock_instance_intention(instance.schema);
+
+    /* Somebody may have made it a read node, or none any more, while this waited. */
+    AcceptInvalidationMessages();
+    if (instance.valid)
+        return;
+    const Instance &now = find_instance(instance.schema);
+    if (now.share.nodes != share.nodes || now.share.node != share.node)
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("hermet.follow() or hermet.unfollow() has changed the instance in schema %s",
+                       now.schema_sql),
+                errhint("Run the transaction again."));
+}
+
 /*
  * A channel that comes into being while its key is awaited has a tuple that is not locked. Nothing
  * was read under the keys yet: let go of them, and of the tuples behind its own, and begin again
@@ -112,6 +142,10 @@ bool holds_all_keys(Instance &instance, size_t keys)
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids)
 {
     pg::Vector<ChannelState> &states = pg::make<pg::Vector<ChannelState>>();
+    if (instance.is_node()) {
+        lock_tuples(instance, ids, 0, Gaps::read, states);
+        return states;
+    }
     auto lock_all_keys = [&] { lock_keys(instance, pg::LockClass::channel, ids, true); };
     for (;;) {
         lock_tuples(instance, ids, states.size(), Gaps::stop, states);

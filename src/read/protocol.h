@@ -31,6 +31,15 @@
 
 namespace hermet {
 
+/*
+ * What everyone who writes the read side takes first: the write side's tables against TRUNCATE, and
+ * the instance, in intention mode. On a read node exclusively, which stands for all keys and for
+ * the tuples of channel: there a transaction that is applied has locked tuples in the order of the
+ * primary before it comes here, and whoever took one of them first and then waited for the instance
+ * would wait for ever.
+ */
+void begin_writing(const Instance &instance);
+
 /* What channel says under its lock. */
 struct ChannelState {
     int64 id;
@@ -43,7 +52,7 @@ struct ChannelState {
 
 /*
  * Tuples, then keys, of channels (sorted, without duplicates), exclusively. The states of those
- * that exist, in order of id.
+ * that exist, in order of id. (On a read node no tuples: see begin_writing().)
  */
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids);
 

@@ -487,15 +487,10 @@ CREATE FUNCTION hermet.bad_triggers(target name, OUT table_name text, OUT trigge
       JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_proc f ON f.oid = g.tgfoid
      WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal),
-  wanted AS (
-    SELECT t.table_name, t.trigger_name,
-           format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name) AS definition
-      FROM (SELECT * FROM hermet.catalog_triggers()
-            UNION ALL
-            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t)
+  wanted AS (SELECT * FROM hermet.wanted_triggers(target))
   SELECT table_name, trigger_name, f.definition IS NOT NULL
     FROM found f FULL JOIN wanted w USING (table_name, trigger_name)
-   WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> 'O'
+   WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> w.enabled
 $$;
 COMMENT ON FUNCTION hermet.bad_triggers(name) IS
     'hermet''s triggers in an instance that are missing, disabled, altered or too many: hermet.upgrade() makes them anew';
@@ -507,10 +502,16 @@ DECLARE
   made_by text;
   suspect boolean;
   events boolean;
+  node boolean;
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
   events := hermet.events_enabled(target);
+  node := hermet.is_node(target);
+  IF node THEN
+    -- Else replication might hold one of the tables and wait for another.
+    PERFORM hermet.lock_write_side(target);
+  END IF;
   -- A table of the write side made anew would be empty, and so would the read side be.
   FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t
             WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL
@@ -558,6 +559,9 @@ BEGIN
   END LOOP;
   IF events THEN
     PERFORM hermet.enable_events(target);
+  END IF;
+  IF node THEN
+    PERFORM hermet.make_node_triggers(target);
   END IF;
   IF suspect THEN
     PERFORM hermet.repair(target);

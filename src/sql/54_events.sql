@@ -36,6 +36,12 @@ DECLARE
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
+  IF hermet.is_node(target) THEN
+    RAISE EXCEPTION 'the hermet instance in schema "%" is a read node', target
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'What replication applies fires no statement trigger: its log would have gaps.',
+            HINT = 'Enable the events of the primary.';
+  END IF;
   IF to_regclass(format('%I.change_event', target)) IS NULL THEN
     RAISE EXCEPTION 'table "%.change_event" of the hermet instance does not exist', target
       USING ERRCODE = 'undefined_table', HINT = 'hermet.upgrade() makes it.';

@@ -53,20 +53,19 @@ BEGIN
 
   RETURN QUERY
     SELECT CASE WHEN g.oid IS NULL THEN 'trigger missing'
-                WHEN g.tgenabled NOT IN ('O', 'A') THEN 'trigger disabled'
+                WHEN g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O') THEN 'trigger disabled'
                 ELSE 'trigger altered' END,
            format('%I.%I.%I', target, t.table_name, t.trigger_name),
            CASE WHEN g.oid IS NULL THEN 'hermet.upgrade() makes it anew, and repairs'
-                WHEN g.tgenabled = 'R' THEN 'fires in replication only'
+                WHEN t.enabled = 'R' AND g.tgenabled <> 'R' THEN 'must fire in replication only: hermet.follow() makes it anew'
+                WHEN g.tgenabled = 'R' AND t.enabled <> 'R' THEN 'fires in replication only'
                 WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
                 ELSE pg_get_triggerdef(g.oid) END
-      FROM (SELECT * FROM hermet.catalog_triggers()
-            UNION ALL
-            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t
+      FROM hermet.wanted_triggers(target) t
       JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
       LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
-     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
-        OR pg_get_triggerdef(g.oid) <> format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name);
+     WHERE g.oid IS NULL OR g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O')
+        OR pg_get_triggerdef(g.oid) <> t.definition;
   RETURN QUERY
     SELECT 'trigger on the read side', format('%I.%I.%I', target, t.table_name, g.tgname),
            'a BEFORE ROW trigger may change what hermet writes'
@@ -189,6 +188,7 @@ BEGIN
                                 'FROM %I.hermet_migration WHERE finished_at = 0 ORDER BY id', target);
   END IF;
 
+  RETURN QUERY SELECT p.problem, p.object, p.detail FROM hermet.node_problems(target) p;
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,
            format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)

@@ -1,6 +1,6 @@
 #include "write/firing.h"
 
-#include "pg/lock.h"
+#include "read/protocol.h"
 
 extern "C" {
 #include "utils/snapmgr.h"
@@ -62,8 +62,7 @@ void begin_maintenance(Firing &firing, pg::Session &session)
     Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));
     firing.instance = &instance;
     session.begin(instance.owner, metrics::cause_of(firing.table));
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    begin_writing(instance);
 }
 
 } // namespace hermet
