@@ -23,9 +23,7 @@ CREATE FUNCTION hermet.complete_channel_member() RETURNS trigger LANGUAGE c AS '
 COMMENT ON FUNCTION hermet.complete_channel_member() IS 'BEFORE UPDATE ROW on channel_member: a member who comes back joins anew';
 
 CREATE FUNCTION hermet.follow_row() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_follow_row';
-COMMENT ON FUNCTION hermet.follow_row() IS 'AFTER ROW on the write side of a read node: notes what replication has changed';
-CREATE FUNCTION hermet.derive_followed() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_derive_followed';
-COMMENT ON FUNCTION hermet.derive_followed() IS 'AFTER ROW, deferred, on the write side of a read node: brings the read side up to date with the whole transaction';
+COMMENT ON FUNCTION hermet.follow_row() IS 'AFTER ROW on the write side of a read node: notes what replication changes; the read side follows when the transaction commits';
 CREATE FUNCTION hermet.follow_truncate() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_follow_truncate';
 COMMENT ON FUNCTION hermet.follow_truncate() IS 'AFTER TRUNCATE on the write side of a read node: derives everything anew';
 CREATE FUNCTION hermet.forbid_node_write() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_forbid_node_write';

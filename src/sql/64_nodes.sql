@@ -7,15 +7,13 @@ CREATE FUNCTION hermet.catalog_node_triggers(OUT table_name text, OUT trigger_na
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT t.table_name, k.trigger_name, k.enabled,
-         format('CREATE %sTRIGGER %s %s ON %%1$I.%I %s EXECUTE FUNCTION hermet.%s()',
-                k.kind, k.trigger_name, k.event, t.table_name, k.how, k.called)
+         format('CREATE TRIGGER %s %s ON %%1$I.%I FOR EACH %s EXECUTE FUNCTION hermet.%s()',
+                k.trigger_name, k.event, t.table_name, k.each, k.called)
     FROM hermet.catalog_tables() t,
-         (VALUES ('hermet_node_guard', 'O'::"char", '', 'BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE', 'FOR EACH STATEMENT', 'forbid_node_write'),
-                 ('hermet_node_row', 'R', '', 'AFTER INSERT OR DELETE OR UPDATE', 'FOR EACH ROW', 'follow_row'),
-                 ('hermet_node_commit', 'R', 'CONSTRAINT ', 'AFTER INSERT OR DELETE OR UPDATE',
-                  'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW', 'derive_followed'),
-                 ('hermet_node_truncate', 'R', '', 'AFTER TRUNCATE', 'FOR EACH STATEMENT', 'follow_truncate'))
-         AS k (trigger_name, enabled, kind, event, how, called)
+         (VALUES ('hermet_node_guard', 'O'::"char", 'BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE', 'STATEMENT', 'forbid_node_write'),
+                 ('hermet_node_row', 'R', 'AFTER INSERT OR DELETE OR UPDATE', 'ROW', 'follow_row'),
+                 ('hermet_node_truncate', 'R', 'AFTER TRUNCATE', 'STATEMENT', 'follow_truncate'))
+         AS k (trigger_name, enabled, event, each, called)
    WHERE t.side = 'write' AND (t.table_name <> 'channel_application' OR k.trigger_name = 'hermet_node_guard')
 $$;
 COMMENT ON FUNCTION hermet.catalog_node_triggers() IS

@@ -19,6 +19,7 @@ struct Firing {
     pg::Rows new_rows;
     bool paired;     /* an UPDATE whose old and new rows come in the same order */
     CommandId since; /* the command that the statement ran as */
+    bool undone;     /* what was collected may have been rolled back, in part */
     metrics::Stopwatch watch;
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */

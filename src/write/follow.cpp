@@ -1,7 +1,9 @@
 /*
- * Read nodes: what logical replication applies fires row triggers alone. They collect what changed,
- * by the same code as a statement's triggers, and at the end of the transaction everything is
- * derived at once: one transaction of the primary is one transaction here, read side included.
+ * Read nodes: what logical replication applies fires row triggers, and of statement triggers those
+ * of TRUNCATE. They collect what changed, by the same code as a statement's triggers, and when the
+ * transaction is about to commit everything is derived at once: one transaction of the primary is
+ * one transaction here, read side included. (No deferred trigger does that: it would fire for each
+ * row, and look for rows that a TRUNCATE of the same transaction took away.)
  *
  * The rules that raise errors are off (the primary has judged), and so is what hermet writes to the
  * write side (the primary has written it, and it is replicated).
@@ -47,7 +49,8 @@ StaticAssertDecl(lengthof(followable) == write_side_count, "a table is not follo
 struct Followed {
     Oid schema;
     Followed *next;
-    bool derived = true; /* everything that was collected */
+    bool truncated = false; /* a table: then everything is derived */
+    bool undone = false;    /* something, by a savepoint: it may have been collected */
     Oid relation = InvalidOid; /* the last row's, and its part */
     Part *part = nullptr;
     Part *parts[lengthof(followable)] = {};
@@ -58,27 +61,20 @@ struct Followed {
 /* Nearly always one, or none. */
 Followed *all_followed = nullptr;
 
-void end_transaction(XactEvent event, void *)
-{
-    if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-        all_followed = nullptr;
-}
-
-/* What was derived in a savepoint that is rolled back is derived again. */
-void end_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *)
-{
-    if (event != SUBXACT_EVENT_ABORT_SUB)
-        return;
-    for (Followed *followed = all_followed; followed; followed = followed->next)
-        followed->derived = false;
-}
-
 Followed *find_followed(Oid schema)
 {
     Followed *followed = all_followed;
     while (followed && followed->schema != schema)
         followed = followed->next;
     return followed;
+}
+
+Followed &begin_following(Oid schema)
+{
+    MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+    all_followed = &pg::make<Followed>(schema, all_followed);
+    MemoryContextSwitchTo(caller);
+    return *all_followed;
 }
 
 Instance &find_node(Oid schema)
@@ -117,9 +113,9 @@ Part &find_part(Relation relation)
         return *followed->part;
 
     int number = number_of(find_node(schema), relation);
-    MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
     if (!followed)
-        followed = all_followed = &pg::make<Followed>(schema, all_followed);
+        followed = &begin_following(schema);
+    MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
     if (!followed->parts[number])
         followed->parts[number] = &followable[number].make();
     followed->part = followed->parts[number];
@@ -140,16 +136,8 @@ metrics::Stopwatch start_watch()
     return watch;
 }
 
-void derive(Followed &followed)
+void apply_parts(Followed &followed, Firing &firing, pg::Session &session)
 {
-    Instance &instance = find_node(followed.schema);
-    Firing &firing = pg::make<Firing>();
-    firing.instance = &instance;
-    firing.since = FirstCommandId; /* whatever this transaction has written */
-    firing.watch = start_watch();
-    pg::Session session = {};
-    session.begin(instance.owner);
-    begin_writing(instance);
     for (Part *part : followed.parts) {
         if (!part || !part->finish())
             continue;
@@ -158,8 +146,58 @@ void derive(Followed &followed)
         part->apply(firing);
         metrics::observe_sync(part->table(), part->target(), firing.watch);
     }
+}
+
+void derive(Followed &followed)
+{
+    Instance &instance = find_node(followed.schema);
+    Firing &firing = pg::make<Firing>();
+    firing.instance = &instance;
+    firing.since = FirstCommandId; /* whatever this transaction has written */
+    firing.undone = followed.undone;
+    firing.watch = start_watch();
+    pg::Session session = {};
+    session.begin(instance.owner);
+    begin_writing(instance);
+    if (followed.truncated)
+        refresh_after_truncate(firing);
+    else
+        apply_parts(followed, firing, session);
     session.end();
-    followed.derived = true;
+}
+
+/* Before the commit, when nobody else's trigger can change anything any more. */
+Datum derive_all(FunctionCallInfo)
+{
+    MemoryContext memory =
+        AllocSetContextCreate(CurrentMemoryContext, "hermet following", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext caller = MemoryContextSwitchTo(memory);
+    PushActiveSnapshot(GetTransactionSnapshot());
+    for (Followed *followed = all_followed; followed; followed = followed->next)
+        derive(*followed);
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(caller);
+    MemoryContextDelete(memory);
+    return Datum(0);
+}
+
+void end_transaction(XactEvent event, void *)
+{
+    if (!all_followed)
+        return;
+    if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+        pg::guarded(nullptr, derive_all);
+    else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+             event == XACT_EVENT_PREPARE)
+        all_followed = nullptr;
+}
+
+void end_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *)
+{
+    if (event != SUBXACT_EVENT_ABORT_SUB)
+        return;
+    for (Followed *followed = all_followed; followed; followed = followed->next)
+        followed->undone = true;
 }
 
 } // namespace
@@ -185,33 +223,18 @@ HERMET_TRIGGER(follow_row)
     firing.has_new = is_insert || is_update;
     firing.old_rows.show(trigger->tg_trigslot);
     firing.new_rows.show(is_update ? trigger->tg_newslot : trigger->tg_trigslot);
-    find_followed(RelationGetNamespace(trigger->tg_relation))->derived = false;
     part.add(firing);
     return PointerGetDatum(nullptr);
 }
 
-/* Deferred to the end of the transaction: the first of them does the work of all. */
-HERMET_TRIGGER(derive_followed)
-{
-    pg::require_after_row(trigger);
-    Followed *followed = find_followed(RelationGetNamespace(trigger->tg_relation));
-    if (followed && !followed->derived)
-        derive(*followed);
-    return PointerGetDatum(nullptr);
-}
-
-/* The one statement trigger that fires in apply. */
 HERMET_TRIGGER(follow_truncate)
 {
     pg::require_after_truncate(trigger);
-    Instance &instance = find_node(RelationGetNamespace(trigger->tg_relation));
-    number_of(instance, trigger->tg_relation);
-    Firing &firing = pg::make<Firing>();
-    firing.instance = &instance;
-    pg::Session session = {};
-    session.begin(instance.owner);
-    begin_writing(instance);
-    refresh_after_truncate(firing);
-    session.end();
+    Oid schema = RelationGetNamespace(trigger->tg_relation);
+    number_of(find_node(schema), trigger->tg_relation);
+    Followed *followed = find_followed(schema);
+    if (!followed)
+        followed = &begin_following(schema);
+    followed->truncated = true;
     return PointerGetDatum(nullptr);
 }

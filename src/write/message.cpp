@@ -38,8 +38,8 @@ struct Messages {
     MessageDeltas deltas;
 
     /*
-     * More deltas than delta_limit() are read once more, by ranges of channels; or, where they
-     * cannot be, their channels are derived.
+     * More deltas than delta_limit() are read once more, by ranges of channels; or, on a read node,
+     * where they cannot be, their channels are derived.
      */
     bool too_large = false;
     size_t limit = 0;
@@ -216,7 +216,7 @@ pg::Vector<int64> &last_senders(const MessageDeltas &deltas)
 
 void apply(Firing &firing, Messages &messages)
 {
-    if (messages.too_large && !firing.trigger) {
+    if (firing.undone || (messages.too_large && !firing.trigger)) {
         Changes view, reverse;
         lock_channels(*firing.instance, messages.channels);
         refresh_channels(*firing.instance, messages.channels, view, reverse);
