@@ -43,8 +43,8 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it'),
     ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet'),
     ('state', 'hermet_migration', ARRAY['id'], 'migrations of legacy tables: how far each is, and what it carried'),
-    ('state', 'hermet_node', ARRAY['nodes'], 'whose read side this read node keeps; empty where it is none: hermet.follow() and unfollow() write it'),
-    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why')
+    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why'),
+    ('state', 'hermet_node', ARRAY['nodes'], 'whose read side this read node keeps; empty where it is none: hermet.follow() and unfollow() write it')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';

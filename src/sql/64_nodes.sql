@@ -20,7 +20,7 @@ COMMENT ON FUNCTION hermet.catalog_node_triggers() IS
     'the triggers that a read node has besides; those with enabled R fire only for what replication applies';
 
 CREATE FUNCTION hermet.is_node(target name) RETURNS boolean
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found boolean;
 BEGIN
@@ -35,7 +35,7 @@ COMMENT ON FUNCTION hermet.is_node(name) IS 'whether the instance in a schema is
 
 CREATE FUNCTION hermet.wanted_triggers(target name, OUT table_name text, OUT trigger_name text, OUT enabled "char", OUT definition text)
     RETURNS SETOF record
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
   SELECT t.table_name, t.trigger_name, 'O'::"char",
          format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name)
     FROM (SELECT * FROM hermet.catalog_triggers()
@@ -49,7 +49,7 @@ COMMENT ON FUNCTION hermet.wanted_triggers(name) IS
     'the triggers that an instance should have, with its events and as a read node: as pg_get_triggerdef() writes them';
 
 CREATE FUNCTION hermet.make_node_triggers(target name) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
 BEGIN
@@ -104,7 +104,7 @@ COMMENT ON FUNCTION hermet.published_tables(name, int, int) IS 'the tables of a 
  * for, and nothing that is not published; and the node finds the row by its own primary key, which is the catalog's.
  */
 CREATE FUNCTION hermet.fit_replica_identity(target name) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
   chosen name;
@@ -247,7 +247,7 @@ COMMENT ON FUNCTION hermet.node_subscription(name) IS
 
 /* The tables of the write side against apply, which may hold some of them already: so never in a queue for long, holding others. */
 CREATE FUNCTION hermet.lock_write_side(target name) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   before text := current_setting('lock_timeout');
 BEGIN
@@ -269,7 +269,7 @@ COMMENT ON FUNCTION hermet.lock_write_side(name) IS
     'keeps replication from writing to an instance until the transaction ends; waits between two transactions of its own';
 
 CREATE FUNCTION hermet.require_copied(target name, subscription name) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   s record;
   errors bigint;
@@ -436,7 +436,7 @@ COMMENT ON FUNCTION hermet.unfollow(name, boolean) IS
     'makes an ordinary instance of a read node whose subscription was dropped; empty: without a row, ready to be copied again';
 
 CREATE FUNCTION hermet.node_problems(target name) RETURNS TABLE (problem text, object text, detail text)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   share record;
