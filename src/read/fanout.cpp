@@ -120,12 +120,10 @@ void FanOut::open_view()
     direct = path(*instance, Table::user_conversation_view, view).writable;
 }
 
-/* What the channels' own columns say of their last messages; to a read node the primary says it. */
+/* What the channels' own columns say of their last messages. */
 void FanOut::update_channels(size_t from, size_t to)
 {
     using namespace channel_row;
-    if (instance->is_node())
-        return;
     Relation channel = open_table(*instance, Table::channel, RowExclusiveLock);
     const pg::Path &way = path(*instance, Table::channel, channel);
     bool writable = way.writable;

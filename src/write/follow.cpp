@@ -5,8 +5,8 @@
  * one transaction here, read side included. (No deferred trigger does that: it would fire for each
  * row, and look for rows that a TRUNCATE of the same transaction took away.)
  *
- * The rules that raise errors are off (the primary has judged), and so is what hermet writes to the
- * write side (the primary has written it, and it is replicated).
+ * The rules that raise errors are off: the primary has judged. What hermet writes to channel comes
+ * from there, too, and is found to be right already.
  */
 #include "write/follow.h"
 

@@ -3,6 +3,7 @@
  */
 #include "pg/function.h"
 #include "read/fanout.h"
+#include "read/owned.h"
 #include "write/firing.h"
 #include "write/truncate.h"
 
@@ -219,6 +220,7 @@ void apply(Firing &firing, Messages &messages)
     if (firing.undone || (messages.too_large && !firing.trigger)) {
         Changes view, reverse;
         lock_channels(*firing.instance, messages.channels);
+        refresh_owned(*firing.instance, messages.channels);
         refresh_channels(*firing.instance, messages.channels, view, reverse);
         return;
     }
