@@ -495,10 +495,13 @@ COMMENT ON FUNCTION hermet.node_problems(name) IS 'of health(): what keeps a rea
 
 CREATE FUNCTION hermet.node_metrics(target name) RETURNS TABLE (name text, table_name text, value float8)
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  followed_at bigint;
 BEGIN
   IF NOT hermet.is_node(target) THEN
     RETURN;
   END IF;
+  EXECUTE format('SELECT followed_at FROM %I.hermet_node', target) INTO followed_at;
   RETURN QUERY
     SELECT m.name, NULL::text, m.value
       FROM (SELECT 1) one
@@ -507,9 +510,9 @@ BEGIN
       LEFT JOIN pg_stat_subscription_stats e ON e.subid = s.oid
      CROSS JOIN LATERAL (VALUES
        ('hermet_node_following', CASE WHEN s.enabled AND a.pid IS NOT NULL AND s.copying = '{}' THEN 1 ELSE 0 END::float8),
-       ('hermet_node_silence_seconds', greatest(extract(epoch FROM clock_timestamp() - a.last_msg_receipt_time), 0)::float8),
-       ('hermet_node_apply_errors', (e.apply_error_count + e.sync_error_count)::float8)) m (name, value)
-     WHERE m.value IS NOT NULL;
+       ('hermet_node_silence_seconds',
+        greatest(extract(epoch FROM clock_timestamp() - coalesce(a.last_msg_receipt_time, to_timestamp(followed_at / 1000.0))), 0)::float8),
+       ('hermet_node_errors', coalesce(e.apply_error_count + e.sync_error_count, 0)::float8)) m (name, value);
 END
 $$;
 COMMENT ON FUNCTION hermet.node_metrics(name) IS 'of metrics(): whether a read node follows its primary';

@@ -196,7 +196,7 @@ my %happens = (
         $node[$n]->safe_psql('chat', sprintf q(
             SELECT testing.plant('UPDATE im.user_conversation_view SET unread_count = unread_count + 3 WHERE channel_id = 31');
             SELECT testing.plant('DELETE FROM im.user_contact_view WHERE user_id > 15');
-            SELECT testing.plant('INSERT INTO im.contact_reverse_index VALUES (1, %d, 1)'); ), 99 - $n);
+            SELECT testing.plant('INSERT INTO im.contact_reverse_index VALUES (999, %d, 1)'); ), 99 - $n);
         my $found = $node[$n]->safe_psql('chat', 'SELECT string_agg(DISTINCT table_name || problem, $$ $$) FROM hermet.check_consistency()');
         like($found, qr/contact_reverse_indexunexpected.*user_conversation_viewstale/, 'a check finds what is planted on a node');
         if (rand() < 0.5) {
@@ -278,7 +278,7 @@ $node[0]->safe_psql('chat', 'SELECT count(*) FROM hermet.check_consistency()');
 my $sum = q(SELECT value FROM hermet.metrics() WHERE name = 'hermet_sync_latency_seconds_sum' AND labels @> '{"source":"friendship"}');
 my $before = $node[1]->safe_psql('chat', $sum);
 $node[1]->stop;
-$primary->safe_psql('chat', 'UPDATE im.friendship SET remark_name = $$late$$ WHERE (user_id, friend_id) = (11, 12)');
+$primary->safe_psql('chat', 'INSERT INTO im.friendship (id, user_id, friend_id) VALUES (77777, 11, 3)');
 sleep 2;
 $node[1]->start;
 is_same('after two seconds');
