@@ -47,7 +47,7 @@ struct Instance {
      * maintained without them.
      */
     bool has_list_hour;
-    Share share; /* as hermet_node says */
+    Share share;                 /* as hermet_node says */
     pg::Path paths[table_count]; /* see find_path() */
     pg::Plans plans;
     Oid event_sequence; /* of change_event; InvalidOid if it has none */

@@ -102,7 +102,8 @@ const Family families[] = {
     {"hermet_instances", Kind::gauge, "Instances in this database.", -1, {}, 1, nullptr, all},
     {"hermet_sync_latency_seconds",
      Kind::histogram,
-     "From the trigger of a write-side statement until the read-side table was up to date; on a read "
+     "From the trigger of a write-side statement until the read-side table was up to date; on a "
+     "read "
      "node from the commit on the primary.",
      sync_latency,
      {{"source", causes + 1, source_count}, {"target", target_names, synced_count}},
@@ -243,7 +244,8 @@ const Family families[] = {
      all},
     {"hermet_node_silence_seconds",
      Kind::gauge,
-     "How long ago a read node heard from its primary; where its worker does not run, how long it is a node.",
+     "How long ago a read node heard from its primary; where its worker does not run, how long it "
+     "is a node.",
      -1,
      {},
      1,

@@ -45,7 +45,8 @@ bool same_image(const Rows &a, const Rows &b, AttrNumber number);
 
 /*
  * 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, AFTER ... FOR EACH ROW, AFTER TRUNCATE,
- * or BEFORE UPDATE (or, where allowed, INSERT) ... FOR EACH ROW: anybody may create one that is not.
+ * or BEFORE UPDATE (or, where allowed, INSERT) ... FOR EACH ROW: anybody may create one that is
+ * not.
  */
 void require_after_statement(const TriggerData *trigger);
 void require_after_row(const TriggerData *trigger);

@@ -267,7 +267,7 @@ const Part earlier_parts[] = {
  * all: hermet_node says which.
  */
 #define KEEPS(user)                                                                                \
-    "abs(" user " % (SELECT w.nodes FROM {s}.hermet_node w)) = "                                  \
+    "abs(" user " % (SELECT w.nodes FROM {s}.hermet_node w)) = "                                   \
     "(SELECT w.node FROM {s}.hermet_node w)"
 
 const Part node_parts[] = {

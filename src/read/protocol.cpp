@@ -48,7 +48,7 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
     for (size_t i = from; i < ids.size();) {
         walk.seek({ids[i]});
         bool there = walk.next();
-        pg::Locked locked = !there           ? pg::Locked::gone
+        pg::Locked locked = !there               ? pg::Locked::gone
                             : gaps == Gaps::read ? pg::Locked::yes
                                                  : walk.lock();
         if (locked == pg::Locked::changed) {

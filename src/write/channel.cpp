@@ -100,8 +100,8 @@ void apply(Firing &firing, Channels &channels)
 }
 
 const Maintenance<Channels> maintenance = {
-    Table::channel, Table::user_conversation_view, begin, add, finish, apply,
-    refresh_after_truncate};
+    Table::channel, Table::user_conversation_view, begin, add, finish,
+    apply,          refresh_after_truncate};
 
 const pg::Statement select_owned = {R"(
 SELECT d.channel_member_count, d.last_message_at, d.last_message_id FROM ({owned}) d)",

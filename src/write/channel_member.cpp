@@ -144,8 +144,9 @@ void apply(Firing &firing, Members &members)
     refresh_sender_names(instance, find_spoken(instance, members.names), firing.since);
 }
 
-const Maintenance<Members> maintenance = {Table::channel_member, Table::user_conversation_view,
-                                          begin, add, finish, apply, refresh_after_truncate};
+const Maintenance<Members> maintenance = {
+    Table::channel_member, Table::user_conversation_view, begin, add, finish, apply,
+    refresh_after_truncate};
 
 } // namespace
 

@@ -49,8 +49,8 @@ StaticAssertDecl(lengthof(followable) == write_side_count, "a table is not follo
 struct Followed {
     Oid schema;
     Followed *next;
-    bool truncated = false; /* a table: then everything is derived */
-    bool undone = false;    /* something, by a savepoint: it may have been collected */
+    bool truncated = false;    /* a table: then everything is derived */
+    bool undone = false;       /* something, by a savepoint: it may have been collected */
     Oid relation = InvalidOid; /* the last row's, and its part */
     Part *part = nullptr;
     Part *parts[lengthof(followable)] = {};
@@ -81,10 +81,11 @@ Instance &find_node(Oid schema)
 {
     Instance &instance = find_instance(schema);
     if (!instance.is_node())
-        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                errmsg("the hermet instance in schema %s is no read node", instance.schema_sql),
-                errdetail("Its table hermet_node has no row, but triggers of a read node fire."),
-                errhint("hermet.follow() makes it one, hermet.unfollow() takes the triggers away."));
+        ereport(
+            ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+            errmsg("the hermet instance in schema %s is no read node", instance.schema_sql),
+            errdetail("Its table hermet_node has no row, but triggers of a read node fire."),
+            errhint("hermet.follow() makes it one, hermet.unfollow() takes the triggers away."));
     return instance;
 }
 
@@ -187,8 +188,7 @@ void end_transaction(XactEvent event, void *)
         return;
     if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
         pg::guarded(nullptr, derive_all);
-    else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-             event == XACT_EVENT_PREPARE)
+    else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
         all_followed = nullptr;
 }
 

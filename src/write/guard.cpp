@@ -37,12 +37,13 @@ HERMET_TRIGGER(forbid_node_write)
 {
     if (hermet::pg::own_write_runs())
         return let_pass(trigger);
-    ereport(ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-            errmsg("table \"%s\" of a read node cannot be written",
-                   RelationGetRelationName(trigger->tg_relation)),
-            errdetail("Logical replication writes it, and a row of its own would make it differ from "
-                      "the primary."),
-            errhint("Write to the primary server; hermet.unfollow() makes an instance of its own of "
-                    "a read node."),
-            errtable(trigger->tg_relation));
+    ereport(
+        ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+        errmsg("table \"%s\" of a read node cannot be written",
+               RelationGetRelationName(trigger->tg_relation)),
+        errdetail("Logical replication writes it, and a row of its own would make it differ from "
+                  "the primary."),
+        errhint("Write to the primary server; hermet.unfollow() makes an instance of its own of "
+                "a read node."),
+        errtable(trigger->tg_relation));
 }

@@ -69,22 +69,26 @@ const pg::Column setting_columns[] = {{"user_id", INT8OID},      {"channel_id", 
                                       {"marked_unread", BOOLOID}};
 
 const Maintenance<KeySet> read_records = {
-    Table::channel_read_record, Table::user_conversation_view,
+    Table::channel_read_record,
+    Table::user_conversation_view,
     [](Relation relation, KeySet &keys) {
         pg::find_columns(relation, read_record_columns, lengthof(read_record_columns), keys.at);
     },
-    add<lengthof(read_record_columns)>, finish,
+    add<lengthof(read_record_columns)>,
+    finish,
     [](Firing &firing, KeySet &keys) {
         refresh_cursors(*firing.instance, share(*firing.instance, keys), firing.since);
     },
     refresh_after_truncate};
 
 const Maintenance<KeySet> settings = {
-    Table::conversation_setting, Table::user_conversation_view,
+    Table::conversation_setting,
+    Table::user_conversation_view,
     [](Relation relation, KeySet &keys) {
         pg::find_columns(relation, setting_columns, lengthof(setting_columns), keys.at);
     },
-    add<lengthof(setting_columns)>, finish,
+    add<lengthof(setting_columns)>,
+    finish,
     [](Firing &firing, KeySet &keys) {
         refresh_settings(*firing.instance, share(*firing.instance, keys), firing.since);
     },

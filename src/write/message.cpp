@@ -246,8 +246,8 @@ void apply(Firing &firing, Messages &messages)
 }
 
 const Maintenance<Messages> maintenance = {
-    Table::message, Table::user_conversation_view, begin, add, finish, apply,
-    refresh_after_truncate};
+    Table::message, Table::user_conversation_view, begin, add, finish,
+    apply,          refresh_after_truncate};
 
 } // namespace
 

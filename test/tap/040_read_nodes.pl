@@ -58,10 +58,13 @@ is($primary->safe_psql('chat', q(SELECT count(*) FROM pg_publication_tables WHER
 
 my $load = start_load($primary, 'chat', 'im', 3, $seed);
 my @node;
+# One instance is a superuser's, like its subscription; the other one is not.
+my @owner = ('', 'SET SESSION AUTHORIZATION keeper;');
 for my $n (0, 1) {
     $node[$n] = new_server("node$n", "shared_preload_libraries = '$ENV{HERMET_LIBRARY}'");
     new_database($node[$n], 'chat');
-    new_instance($node[$n], 'chat', 'im');
+    $node[$n]->safe_psql('chat', 'CREATE ROLE keeper; GRANT CREATE ON DATABASE chat TO keeper');
+    as_owner($n, q(SELECT hermet.create_tables('im')));
 }
 is(sqlstates($node[0], 'chat', q(SELECT hermet.follow('im'))), '55000', 'follow() needs a subscription');
 is(sqlstates($node[0], 'chat', q(SELECT hermet.publish('im', 2, 0))), '55000', 'publish() needs wal_level = logical');
@@ -71,7 +74,7 @@ is(health($node[0], 'chat', 'im') =~ s/copy not finished\|\w+\n//r, 'subscriptio
 is(sqlstates($node[0], 'chat', q(BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT hermet.follow('im'))), '0A000', 'follow() at REPEATABLE READ is refused');
 subscribe(1, 'hermet_im_1_of_2');
 for my $n (0, 1) {
-    $node[$n]->safe_psql('chat', q(SELECT hermet.follow('im')));
+    as_owner($n, q(SELECT hermet.follow('im')));
     pass("node $n follows");
 }
 is($node[1]->safe_psql('chat', q(SELECT nodes, node, subscription FROM im.hermet_node)), '2|1|node1', 'hermet_node says whose');
@@ -89,6 +92,7 @@ is(sqlstates($node[0], 'chat', q(SELECT hermet.publish('im', 2, 0))), '55000', '
 is(sqlstates($node[0], 'chat', q(SELECT hermet.unfollow('im'))), '55000', 'unfollow() with a subscription is refused');
 is($node[0]->safe_psql('chat', 'SELECT hermet.follow()'), '', 'follow() is idempotent');
 is(health($node[$_], 'chat', 'im'), '', "health of node $_") for 0, 1;
+is(as_owner(1, 'SELECT problem FROM hermet.health()'), '', 'and as its owner sees it');
 # Of a user of another node a node has no row, and says why.
 is($node[0]->safe_psql('chat', q(SELECT DISTINCT reason FROM hermet.explain_conversation(1, 31) WHERE item = 'read node')),
     'the user is one of node 1 of 2, this is node 0: no row', 'explain_conversation() of a user of another node');
@@ -200,7 +204,7 @@ my %happens = (
         my $found = $node[$n]->safe_psql('chat', 'SELECT string_agg(DISTINCT table_name || problem, $$ $$) FROM hermet.check_consistency()');
         like($found, qr/contact_reverse_indexunexpected.*user_conversation_viewstale/, 'a check finds what is planted on a node');
         if (rand() < 0.5) {
-            $node[$n]->safe_psql('chat', 'SELECT * FROM hermet.repair()');
+            as_owner($n, 'SELECT * FROM hermet.repair()');
         }
         else {
             $node[$n]->safe_psql('chat', 'CALL hermet.rebuild_conversation_view(batch_size => 100)');
@@ -325,6 +329,11 @@ done_testing();
 # Ids of 20,000 rows.
 sub fresh_id { return $next += 20000 }
 
+sub as_owner {
+    my ($n, $sql) = @_;
+    return $node[$n]->safe_psql('chat', "$owner[$n] $sql");
+}
+
 sub subscribe {
     my ($n, $publication) = @_;
     my $from = $primary->connstr . ' dbname=chat';
@@ -341,10 +350,10 @@ sub copy_again {
     my ($n, $publication) = @_;
     $publication //= "hermet_im_${n}_of_2";
     $node[$n]->safe_psql('chat', "DROP SUBSCRIPTION node$n");
-    $node[$n]->safe_psql('chat', q(SELECT hermet.unfollow('im', empty => true)));
+    as_owner($n, q(SELECT hermet.unfollow('im', empty => true)));
     is($node[$n]->safe_psql('chat', 'SELECT count(*) FROM im.message') + $node[$n]->safe_psql('chat', 'SELECT count(*) FROM im.user_conversation_view'), 0, 'emptied');
     subscribe($n, $publication);
-    return $node[$n]->safe_psql('chat', q(SELECT hermet.follow('im')));
+    return as_owner($n, q(SELECT hermet.follow('im')));
 }
 
 # The node's read side is what the rules make of the primary's write side, for its users: row by row, and nothing else. And its
