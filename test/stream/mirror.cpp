@@ -53,6 +53,8 @@ class Mirror {
             pqxx::work work(target_);
             if (work.exec1("SELECT to_regclass('progress')")[0].is_null())
                 work.exec(mirror_sql);
+            // The slot must not hear of what could still be lost here.
+            work.exec("SET synchronous_commit = on");
             work.exec("SELECT start_session()");
             work.commit();
         }
