@@ -24,7 +24,7 @@ const char *const usage = R"(hermet-mirror SOURCE TARGET INSTANCE [once]
 
 const std::string slot = "mirror";
 const std::string publication = "cqrs_events";
-constexpr int batch = 1000; // events, and then to the end of the transaction
+constexpr int batch = 10000; // events, and then to the end of the transaction
 
 class Mirror {
   public:
@@ -127,17 +127,21 @@ class Mirror {
                 .as<std::string>();
         from.exec("DECLARE rows CURSOR FOR SELECT to_jsonb(t)::text FROM (SELECT " + columns +
                   " FROM " + from.quote_name(instance_) + "." + table + ") t");
+        std::string insert = "INSERT INTO ";
+        insert.append(table).append(" SELECT * FROM jsonb_populate_recordset(NULL::");
+        insert.append(table).append(", $1::jsonb)");
         for (;;) {
             pqxx::result rows = from.exec("FETCH 1000 FROM rows");
             if (rows.empty())
                 break;
+            std::string list;
             for (const auto &row : rows)
-                to.exec_params("INSERT INTO " + table +
-                                   " SELECT * FROM jsonb_populate_record(NULL::" + table +
-                                   ", $1::jsonb)",
-                               row[0].as<std::string>());
+                list += (list.empty() ? "[" : ",") + row[0].as<std::string>();
+            list += "]";
+            to.exec_params(insert, list);
         }
         from.exec("CLOSE rows");
+        to.exec("ANALYZE " + table);
     }
 
     // Some whole transactions of the primary become one here, with the position behind the last of

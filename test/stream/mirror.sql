@@ -176,7 +176,8 @@ BEGIN
 END
 $$;
 
--- Derives what was noted. Afterwards both views are what the rules say, and the transaction may commit.
+-- Derives what was noted, key by key (OFFSET 0: never all rows first). Afterwards both views are what the rules say,
+-- and the transaction may commit.
 CREATE FUNCTION refresh() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM user_conversation_view v USING changed_conversation k
@@ -184,11 +185,13 @@ BEGIN
     INSERT INTO user_conversation_view
     SELECT r.* FROM (SELECT DISTINCT m.channel_id, m.user_id FROM changed_conversation k
                        JOIN channel_member m ON m.channel_id = k.channel_id AND (k.user_id IS NULL OR m.user_id = k.user_id)) k
-      JOIN conversation_rules r USING (channel_id, user_id);
+     CROSS JOIN LATERAL (SELECT * FROM conversation_rules v
+                          WHERE v.channel_id = k.channel_id AND v.user_id = k.user_id OFFSET 0) r;
     DELETE FROM user_contact_view v USING changed_contact k WHERE (v.user_id, v.contact_id) = (k.user_id, k.friend_id);
     INSERT INTO user_contact_view
     SELECT r.* FROM (SELECT DISTINCT user_id, friend_id FROM changed_contact) k
-      JOIN contact_rules r ON r.user_id = k.user_id AND r.contact_id = k.friend_id;
+     CROSS JOIN LATERAL (SELECT * FROM contact_rules v
+                          WHERE v.user_id = k.user_id AND v.contact_id = k.friend_id OFFSET 0) r;
     DELETE FROM changed_conversation;
     DELETE FROM changed_contact;
 END

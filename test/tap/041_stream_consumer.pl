@@ -195,7 +195,8 @@ $node->safe_psql('chat', q(COMMIT PREPARED 'later'));
 is_equal('after a prepared one');
 $node->safe_psql('chat', q(TRUNCATE im.message));
 is_equal('without messages');
-$node->safe_psql('chat', q(INSERT INTO im.message (id, channel_id, sender_id) SELECT 64000 + m, 1 + m % 30, 1 + m % 20 FROM generate_series(1, 5000) m));
+$node->safe_psql('chat', "INSERT INTO im.message (id, channel_id, sender_id) SELECT 64000 + m, 1 + m % 30, 1 + m % 20"
+      . " FROM generate_series($_ * 6000, $_ * 6000 + 5999) m") for 0 .. 2;
 is_equal('after more than a batch');
 is_once('after more than a batch');
 
@@ -216,7 +217,7 @@ unlike($node->safe_psql('chat', q(
 
 # A slot that somebody else has read from, or a new one, is no longer this copy's.
 $node->safe_psql('chat', q(
-    INSERT INTO im.message (id, channel_id, sender_id) VALUES (70001, 1, 1);
+    INSERT INTO im.message (id, channel_id, sender_id) VALUES (90001, 1, 1);
     SELECT count(*) FROM pg_logical_slot_get_binary_changes('mirror', NULL, NULL, 'proto_version', '1', 'publication_names', 'cqrs_events')));
 command_fails_like([ @program, 'once' ], qr/the slot does not go on where this copy ends/, 'a gap is seen');
 new_second();
