@@ -25,8 +25,10 @@ ok($rights, 'the page says which rights a consumer needs');
 $node->safe_psql('chat', $rights);
 $node->safe_psql('chat', q(UPDATE im.biz_user SET passwd = 'secret of ' || id));
 
-my @program = ($ENV{HERMET_MIRROR}, $node->connstr('chat') . ' user=mirror',
-    $node->connstr('second') . ' options=-csearch_path=copy', 'im');
+my $db = 'chat';
+sub program {
+    return ($ENV{HERMET_MIRROR}, $node->connstr($db) . ' user=mirror', $node->connstr('second') . ' options=-csearch_path=copy', 'im');
+}
 sub new_second {
     $node->safe_psql('postgres', 'DROP DATABASE IF EXISTS second WITH (FORCE)');
     $node->safe_psql('postgres', 'CREATE DATABASE second');
@@ -35,7 +37,7 @@ sub new_second {
 }
 sub start_mirror {
     my %mirror = (out => '', err => '');
-    $mirror{run} = IPC::Run::start(\@program, '<', \undef, '>', \$mirror{out}, '2>', \$mirror{err});
+    $mirror{run} = IPC::Run::start([ program() ], '<', \undef, '>', \$mirror{out}, '2>', \$mirror{err});
     return \%mirror;
 }
 # What does not come would not come later either.
@@ -63,7 +65,7 @@ sub wait_for_events {
 # where it is 0.
 sub view {
     my ($database, $schema, $view) = @_;
-    my $columns = $node->safe_psql('chat', qq(
+    my $columns = $node->safe_psql($db, qq(
         SELECT string_agg(attname, ', ' ORDER BY attname) FROM pg_attribute
          WHERE attrelid = 'im.$view'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'updated_at'));
     $columns =~ s{\blist_hour\b}{coalesce(nullif(list_hour, 0), greatest(last_message_time, opened_at, 0) / 3600000 + 1) AS list_hour};
@@ -73,15 +75,15 @@ sub view {
 }
 sub is_equal {
     my ($what) = @_;
-    run_log([ @program, 'once' ], '<', \undef) or return fail("$what: the consumer ends when nothing is left");
+    run_log([ program(), 'once' ], '<', \undef) or return fail("$what: the consumer ends when nothing is left");
     for my $view (qw(user_conversation_view user_contact_view)) {
-        my ($primary, $copy) = (view('chat', 'im', $view), view('second', 'copy', $view));
+        my ($primary, $copy) = (view($db, 'im', $view), view('second', 'copy', $view));
         cmp_ok(scalar(@$primary), '>', 0, "$what: $view has rows") unless $what =~ /empty/;
         my @wrong = grep { ($primary->[$_] // '') ne ($copy->[$_] // '') } 0 .. ($#$primary > $#$copy ? $#$primary : $#$copy);
         ok(!@wrong, "$what: $view is equal, " . scalar(@$primary) . ' rows')
           or diag join "\n", map { 'primary: ' . ($primary->[$_] // '-'), 'copy:    ' . ($copy->[$_] // '-') } @wrong[ 0 .. ($#wrong > 2 ? 2 : $#wrong) ];
     }
-    return is_clean($node, 'chat', 'im', $what);
+    return is_clean($node, $db, 'im', $what);
 }
 # The slot's events, each once: so many were applied as there are since the first copy.
 my $before_copy = 0;
@@ -219,12 +221,47 @@ unlike($node->safe_psql('chat', q(
 $node->safe_psql('chat', q(
     INSERT INTO im.message (id, channel_id, sender_id) VALUES (90001, 1, 1);
     SELECT count(*) FROM pg_logical_slot_get_binary_changes('mirror', NULL, NULL, 'proto_version', '1', 'publication_names', 'cqrs_events')));
-command_fails_like([ @program, 'once' ], qr/the slot does not go on where this copy ends/, 'a gap is seen');
+command_fails_like([ program(), 'once' ], qr/the slot does not go on where this copy ends/, 'a gap is seen');
 new_second();
 $before_copy = $node->safe_psql('chat', 'SELECT count(*) FROM im.change_event');
 is_equal('after a new beginning');
 is_once('after a new beginning');
 is(health($node, 'chat', 'im'), '', 'healthy');
+
+# The same from partitions: what moves between them, is written to one, or goes with all that is in one.
+SKIP: {
+    $db = 'sharded';
+    new_database($node, $db);
+    my ($status) = $node->psql($db, q(SELECT hermet.create_tables('im', 2, 4)));
+    skip 'partitions cannot be made', 1 if $status;
+    fill($node, $db, 'im');
+    $node->safe_psql($db, q(SELECT hermet.enable_events('im')));
+    $node->safe_psql($db, $_) for $page =~ /^(CREATE PUBLICATION cqrs_events .*?;)$/ms, $rights =~ /^(GRANT .*?;)$/msg;
+    new_second();
+    $mirror = start_mirror();
+    wait_for('second', q(SELECT to_regclass('copy.progress') IS NOT NULL));
+    wait_for('second', q(SELECT count(*) = 1 FROM copy.progress));
+    $load = start_load($node, $db, 'im', 3, $seed + 1);
+    wait_for_events(events_of_copy() + 20);
+    kill_mirror($mirror, 'partitions');
+    load_goes_on($load);
+    stop_load($load);
+    is_equal('partitions, after the load');
+    $node->safe_psql($db, q(
+        SET search_path = im;
+        UPDATE message SET channel_id = 23, id = id + 50000 WHERE channel_id = 22;
+        UPDATE channel_member SET user_id = 19 WHERE channel_id = 101 AND user_id = 1;
+        UPDATE channel_read_record SET user_id = user_id + 20 WHERE user_id = 2;
+        INSERT INTO message_1 (id, channel_id, sender_id, content) VALUES (70001, 21, 1, 'to a partition');
+        UPDATE friendship_3 SET remark_name = 'in a partition';
+        DELETE FROM conversation_setting_0;
+        UPDATE biz_user SET nickname = 'renamed ' || id));
+    is_equal('partitions, after moves');
+    $node->safe_psql($db, q(TRUNCATE im.message_1, im.friendship_2; INSERT INTO im.message (id, channel_id, sender_id) VALUES (70002, 21, 1)));
+    is_equal('partitions, after TRUNCATE of some');
+    $node->safe_psql($db, q(TRUNCATE im.channel_read_record));
+    is_equal('partitions, after TRUNCATE of all');
+}
 no_crash($node);
 
 $_->quit for $open, $lock;
