@@ -11,7 +11,7 @@ use Test::More;
 
 my $seed = $ENV{SEED} // 20260;
 note "seed $seed (SEED=n for another)";
-my $node = new_server('main', undef, allows_streaming => 'logical');
+my $node = new_server('main', 'max_connections = 50', allows_streaming => 'logical');
 new_database($node, 'chat');
 new_instance($node, 'chat', 'im');
 fill($node, 'chat', 'im');
