@@ -18,7 +18,7 @@ UPGRADE_SCRIPTS = $(patsubst src/sql/history/%.sql,%--$(EXTVERSION).sql,$(OLD_SC
 DATA_built = $(SQL_SCRIPT) $(UPGRADE_SCRIPTS)
 DATA = $(OLD_SCRIPTS)
 EXTRA_CLEAN = hermet--*.sql $(CXX_SRCS:.cpp=.d) $(CXX_SRCS:.cpp=.bc) build results \
-	regression.diffs regression.out output_iso tmp_check test/pqxx/bin
+	regression.diffs regression.out output_iso tmp_check test/pqxx/bin test/stream/bin
 
 # On PostgreSQL 15 the server's headers do not mark what is exported, so src/hermet.map does.
 # Bitcode for JIT inlining ignores PG_CXXFLAGS and serves nothing here.
