@@ -89,11 +89,23 @@ cluster_build() {
             die 'the extension does not install'
         }
         chmod -R a+rX "$WORK/install"
+        [[ -z ${SHARDS:-} ]] || cluster_shard
     elif ! plain_make -C "$ROOT" install >>"$log" 2>&1; then
         tail -n 5 "$log" >&2
         die "this server has no extension_destdir setting, and $("$PG_CONFIG" --sharedir) is not" \
             "writable: run 'make install' with the rights it needs, then again"
     fi
+}
+
+# SHARDS=4,8 makes every instance that the tests create a sharded one: the defaults of
+# hermet.create_tables() are others in what is installed for this cluster.
+cluster_shard() {
+    local channel=${SHARDS%,*} user=${SHARDS#*,} script
+    [[ $DESTDIR_KNOWN ]] || die 'SHARDS needs a server that knows extension_destdir'
+    for script in "$WORK/install$("$PG_CONFIG" --sharedir)"/extension/hermet--*.sql; do
+        sed -i "s/channel_shards int DEFAULT 0, user_shards int DEFAULT 0/channel_shards int DEFAULT $channel, user_shards int DEFAULT $user/" "$script"
+    done
+    grep -q "channel_shards int DEFAULT $channel, user_shards int DEFAULT $user" "$script" || die 'the installed script has no shards to set'
 }
 
 # What shared_preload_libraries calls the library: extension_destdir does not lead there.

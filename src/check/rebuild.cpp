@@ -48,11 +48,10 @@ HERMET_FUNCTION(rebuild_batch)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("batch_size must be between 1 and %d", max_batch));
 
-    Instance &instance = find_own_instance(PG_GETARG_OID(0));
+    const Instance &found = find_own_instance(PG_GETARG_OID(0));
     pg::Session session;
-    session.begin(instance.owner);
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    session.begin(found.owner);
+    Instance &instance = lock_instance(found.schema);
     Batch batch = rebuild_batch(instance, *derived, {PG_GETARG_INT64(2), PG_GETARG_INT64(3)},
                                 PG_GETARG_INT64(4), size, PG_GETARG_BOOL(6));
     session.end();

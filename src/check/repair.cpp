@@ -7,7 +7,6 @@
 #include "read/repair.h"
 
 #include "pg/function.h"
-#include "pg/lock.h"
 
 extern "C" {
 #include "tcop/utility.h"
@@ -40,22 +39,21 @@ void put_contacts(ReturnSetInfo *set, const Repaired &repaired)
 }
 
 /* What every writer of the read side holds. On a standby 25006, even if nothing was to write. */
-void begin_writing(FunctionCallInfo fcinfo, const Instance &instance)
+Instance &begin_writing(FunctionCallInfo fcinfo, Oid schema)
 {
     PreventCommandIfReadOnly(psprintf("hermet.%s()", get_func_name(fcinfo->flinfo->fn_oid)));
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    return lock_instance(schema);
 }
 
 /* Runs `body` as the owner, with what every writer of the read side holds. */
 template <class Body> void repair(FunctionCallInfo fcinfo, int target, Body body)
 {
     ReturnSetInfo *set = pg::begin_set(fcinfo);
-    Instance &instance = find_own_instance(PG_ARGISNULL(target) ? nullptr : PG_GETARG_NAME(target));
+    const Instance &found =
+        find_own_instance(PG_ARGISNULL(target) ? nullptr : PG_GETARG_NAME(target));
     pg::Session session;
-    session.begin(instance.owner);
-    begin_writing(fcinfo, instance);
-    body(set, instance);
+    session.begin(found.owner);
+    body(set, begin_writing(fcinfo, found.schema));
     session.end();
 }
 
@@ -118,9 +116,9 @@ HERMET_FUNCTION(order_inboxes)
     int64 added = 0;
     pg::Session session;
     session.begin(instance.owner);
-    begin_writing(fcinfo, instance);
+    Instance &locked = begin_writing(fcinfo, instance.schema);
     if (!PG_ARGISNULL(1))
-        added = order_inboxes(instance, PG_GETARG_INT32(1));
+        added = order_inboxes(locked, PG_GETARG_INT32(1));
     session.end();
     return Int64GetDatum(added);
 }
@@ -142,8 +140,7 @@ HERMET_FUNCTION(lock_channels)
     pg::make_unique(channels);
     pg::Session session;
     session.begin(instance.owner);
-    begin_writing(fcinfo, instance);
-    lock_channels(instance, channels);
+    lock_channels(begin_writing(fcinfo, instance.schema), channels);
     session.end();
     PG_RETURN_VOID();
 }

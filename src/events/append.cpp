@@ -5,6 +5,7 @@
 #include "pg/function.h"
 #include "pg/json.h"
 #include "pg/lock.h"
+#include "pg/partition.h"
 #include "pg/sequence.h"
 #include "read/rows.h"
 #include "write/firing.h"
@@ -41,13 +42,13 @@ const Logged logged_tables[] = {
 
 const Logged &find_logged(const TriggerData *trigger)
 {
-    const char *table = RelationGetRelationName(trigger->tg_relation);
+    const char *table = get_rel_name(pg::find_root(trigger->tg_relation));
     for (const Logged &logged : logged_tables)
-        if (strcmp(logged.table, table) == 0)
+        if (table && strcmp(logged.table, table) == 0)
             return logged;
     ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
             errmsg("trigger \"%s\" is fired on table \"%s\", which has no events",
-                   trigger->tg_trigger->tgname, table),
+                   trigger->tg_trigger->tgname, RelationGetRelationName(trigger->tg_relation)),
             errhint("Events are those of the write side of a hermet instance; "
                     "hermet.disable_events() stops them."));
 }
@@ -78,13 +79,16 @@ class Appender {
   public:
     void begin(Instance &instance, const Logged &logged, Firing &firing);
     void append(const char *operation, const pg::Rows *key, bool with_values);
+    void append_truncate();
     void end();
 
     /* Whether the old and the new row of a pair have the same key. */
     bool same_key() const;
 
   private:
+    void start(const char *operation);
     void insert();
+    void finish();
     Datum key_of(const pg::Rows &row) const;
 
     Instance *instance_;
@@ -96,6 +100,7 @@ class Appender {
     pg::JsonRows rows_;
     AttrNumber key_at_[2];
     MemoryContext memory_; /* of one event */
+    MemoryContext caller_;
     Datum values_[event_row::count];
     bool nulls_[event_row::count];
 };
@@ -146,21 +151,43 @@ bool Appender::same_key() const
     return true;
 }
 
-void Appender::append(const char *operation, const pg::Rows *key, bool with_values)
+void Appender::start(const char *operation)
 {
     CHECK_FOR_INTERRUPTS();
-    MemoryContext caller = MemoryContextSwitchTo(memory_);
+    caller_ = MemoryContextSwitchTo(memory_);
     values_[event_row::offset] = Int64GetDatum(pg::draw(instance_->event_sequence));
     values_[event_row::operation] = CStringGetTextDatum(operation);
-    nulls_[event_row::key] = !key;
-    if (key)
-        values_[event_row::key] = key_of(*key);
+}
+
+void Appender::finish()
+{
+    insert();
+    MemoryContextSwitchTo(caller_);
+    MemoryContextReset(memory_);
+}
+
+void Appender::append(const char *operation, const pg::Rows *key, bool with_values)
+{
+    start(operation);
+    values_[event_row::key] = key_of(*key);
     nulls_[event_row::values] = !with_values;
     if (with_values)
         values_[event_row::values] = rows_.convert(key->slot());
-    insert();
-    MemoryContextSwitchTo(caller);
-    MemoryContextReset(memory_);
+    finish();
+}
+
+/* Of a whole table without a key; of a partition the key says which rows are gone. */
+void Appender::append_truncate()
+{
+    static const char *const names[] = {"modulus", "remainder"};
+    int64 place[2];
+    Oid table = RelationGetRelid(firing_->trigger->tg_relation);
+    start("truncate");
+    nulls_[event_row::key] = !find_place(*instance_, table, &place[0], &place[1]);
+    nulls_[event_row::values] = true;
+    if (!nulls_[event_row::key])
+        values_[event_row::key] = pg::json_of(names, place, 2);
+    finish();
 }
 
 void Appender::insert()
@@ -216,16 +243,17 @@ HERMET_TRIGGER(append_events)
     /* What hermet writes to its own columns follows from other events. */
     Firing &firing = pg::make<Firing>();
     const Logged &logged = find_logged(trigger);
-    if (pg::own_write_runs() || !begin_firing(trigger, logged.table, firing))
+    static Truncated truncated;
+    if (pg::own_write_runs() || !begin_firing(trigger, logged.table, truncated, firing))
         return PointerGetDatum(nullptr);
 
-    Instance &instance = require_events(find_instance(RelationGetNamespace(trigger->tg_relation)));
+    Instance &instance = require_events(find_instance(firing.schema));
     pg::Session session;
     session.begin(instance.owner);
     Appender &events = pg::make<Appender>();
     events.begin(instance, logged, firing);
     if (firing.truncate)
-        events.append("truncate", nullptr, false);
+        events.append_truncate();
     else
         append_rows(firing, events);
     events.end();

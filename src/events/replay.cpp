@@ -4,7 +4,6 @@
  */
 #include "events/events.h"
 #include "pg/function.h"
-#include "pg/lock.h"
 #include "read/wrong.h"
 
 namespace hermet {
@@ -211,12 +210,11 @@ HERMET_FUNCTION(replay_events)
     if (PG_ARGISNULL(0))
         ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                 errmsg("from_offset must not be NULL"));
-    Instance &instance =
-        require_events(find_own_instance(PG_ARGISNULL(2) ? nullptr : PG_GETARG_NAME(2)));
+    Oid schema =
+        require_events(find_own_instance(PG_ARGISNULL(2) ? nullptr : PG_GETARG_NAME(2))).schema;
     pg::Session session;
-    session.begin(instance.owner);
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    session.begin(find_instance(schema).owner);
+    Instance &instance = lock_instance(schema);
     int64 to = find_last_known(instance);
     if (!PG_ARGISNULL(1))
         to = Min(to, PG_GETARG_INT64(1));

@@ -1,5 +1,7 @@
 #include "instance/instance.h"
 
+#include "pg/lock.h"
+#include "pg/partition.h"
 #include "pg/sequence.h"
 #include "read/definition.h"
 
@@ -31,6 +33,12 @@ const char *const names[table_count] = {
     "change_event",
 };
 
+/* By which column a sharded instance spreads the rows; NULL: such a table is never partitioned. */
+const char *const shard_columns[table_count] = {
+    nullptr,   "id",      "channel_id", "user_id",      "user_id",         "channel_id", "user_id",
+    "user_id", "user_id", "peer_user_id", "contact_user_id", nullptr,      nullptr,
+};
+
 /* A handful a session at most, so a list will do. In TopMemoryContext. */
 List *instances = NIL;
 /* Replaced ones: a statement further up the stack may still run one's plans. */
@@ -44,12 +52,13 @@ void invalidate_relation(Datum, Oid relation)
     ListCell *cell;
     foreach (cell, instances) {
         Instance *instance = static_cast<Instance *>(lfirst(cell));
-        for (int i = 0; i < table_count; i++) {
-            if (!OidIsValid(relation) || instance->tables[i] == relation) {
+        for (Oid table : instance->tables)
+            if (!OidIsValid(relation) || table == relation)
                 instance->valid = false;
-                instance->paths[i].known = false;
-            }
-        }
+        /* What else may happen to a partition does not change which one a row is in. */
+        for (int i = 0; i < instance->leaves_total; i++)
+            if (!OidIsValid(relation) || instance->leaves[i].oid == relation)
+                instance->leaves[i].path.known = false;
     }
 }
 
@@ -67,6 +76,7 @@ void free_retired(XactEvent event, void *)
         Instance *instance = static_cast<Instance *>(lfirst(cell));
         instance->plans.clear();
         pfree(instance->schema_sql);
+        pfree(instance->leaves);
         pfree(instance);
     }
     list_free(retired);
@@ -80,6 +90,29 @@ void free_retired(XactEvent event, void *)
             errhint("Bring the table back; hermet.upgrade() makes those of the read side anew, "
                     "hermet.detach() stops the maintenance."));
     pg_unreachable();
+}
+
+/* Where the rows of each table are. */
+void look_up_leaves(Instance *instance)
+{
+    Oid *partitions[table_count] = {};
+    int total = 0;
+    for (int i = 0; i < table_count; i++) {
+        int count = 1;
+        if (shard_columns[i] && get_rel_relkind(instance->tables[i]) == RELKIND_PARTITIONED_TABLE) {
+            Relation table = open_table(*instance, static_cast<Table>(i), AccessShareLock);
+            count = Max(1, pg::find_partitions(table, shard_columns[i], &partitions[i]));
+            table_close(table, NoLock);
+        }
+        instance->spread[i] = {total, count};
+        total += count;
+    }
+    instance->leaves = static_cast<Leaf *>(palloc0(total * sizeof(Leaf)));
+    instance->leaves_total = total;
+    for (int i = 0; i < table_count; i++)
+        for (int k = 0; k < instance->spread[i].count; k++)
+            instance->leaf(static_cast<Table>(i), k).oid =
+                partitions[i] ? partitions[i][k] : instance->tables[i];
 }
 
 void look_up(Oid schema, Instance *instance)
@@ -116,13 +149,22 @@ void look_up(Oid schema, Instance *instance)
     if (OidIsValid(events))
         instance->event_sequence = pg::find_identity(events, "event_offset");
     instance->event_floor = -1;
+    look_up_leaves(instance);
+}
+
+bool same_leaves(const Instance &a, const Instance &b)
+{
+    bool same = a.leaves_total == b.leaves_total && memcmp(a.spread, b.spread, sizeof a.spread) == 0;
+    for (int i = 0; same && i < a.leaves_total; i++)
+        same = a.leaves[i].oid == b.leaves[i].oid;
+    return same;
 }
 
 bool same(const Instance &a, const Instance &b)
 {
     return a.owner == b.owner && a.has_list_hour == b.has_list_hour &&
            a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
-           memcmp(a.tables, b.tables, sizeof a.tables) == 0;
+           memcmp(a.tables, b.tables, sizeof a.tables) == 0 && same_leaves(a, b);
 }
 
 } // namespace
@@ -154,6 +196,9 @@ Instance &find_instance(Oid schema)
             retired = lappend(retired, known);
         }
         found.schema_sql = pstrdup(found.schema_sql);
+        Leaf *leaves = static_cast<Leaf *>(palloc(found.leaves_total * sizeof(Leaf)));
+        memcpy(leaves, found.leaves, found.leaves_total * sizeof(Leaf));
+        found.leaves = leaves;
         known = new (palloc(sizeof(Instance))) Instance(found);
         instances = lappend(instances, known);
         MemoryContextSwitchTo(caller);
@@ -259,6 +304,21 @@ Instance &find_own_instance(Oid schema)
     return instance;
 }
 
+bool find_place(const Instance &instance, Oid relation, int64 *modulus, int64 *remainder)
+{
+    for (int i = 0; i < table_count; i++) {
+        Table table = static_cast<Table>(i);
+        for (int k = 0; instance.is_spread(table) && k < instance.leaf_count(table); k++) {
+            if (instance.leaf(table, k).oid != relation)
+                continue;
+            *modulus = instance.leaf_count(table);
+            *remainder = k;
+            return true;
+        }
+    }
+    return false;
+}
+
 void register_invalidation()
 {
     CacheRegisterRelcacheCallback(invalidate_relation, Datum(0));
@@ -283,13 +343,13 @@ void run_into(Instance &instance, const pg::Statement &statement,
     pg::execute_into(store, plan, values.begin());
 }
 
-const pg::Path &find_path(Instance &instance, Table table, Relation relation,
+const pg::Path &find_path(Instance &instance, Table table, int leaf, Relation relation,
                           const pg::PathColumns &columns)
 {
-    pg::Path &path = instance.paths[static_cast<int>(table)];
+    pg::Path &path = instance.leaf(table, leaf).path;
     if (!path.known) {
         uint64 before = invalidations;
-        pg::find_path(relation, columns, path);
+        pg::find_path(relation, columns, instance.is_spread(table), path);
         path.known = invalidations == before;
     }
     return path;
@@ -308,10 +368,30 @@ Relation open_table(const Instance &instance, Table table, LOCKMODE mode)
     return relation;
 }
 
-void lock_relations(const Instance &instance)
+Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mode)
 {
-    for (int i = 0; i < write_side_count; i++)
-        LockRelationOid(instance.tables[i], AccessShareLock);
+    if (!instance.is_spread(table))
+        return open_table(instance, table, mode);
+    Relation relation = try_table_open(instance.leaf(table, leaf).oid, mode);
+    if (!relation || !relation->rd_rel->relispartition)
+        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                errmsg("a partition of table \"%s.%s\" is detached", instance.schema_sql,
+                       table_name(table)),
+                errdetail("It is the one of the rows whose %s is %d modulo %d.",
+                          shard_columns[static_cast<int>(table)], leaf,
+                          instance.leaf_count(table)),
+                errhint("Attach it again; hermet.health() names what is missing."));
+    return relation;
+}
+
+Instance &lock_instance(Oid schema)
+{
+    const Instance &instance = find_instance(schema);
+    for (int i = 0; i < needed_count; i++)
+        if (i < write_side_count || instance.is_spread(static_cast<Table>(i)))
+            LockRelationOid(instance.tables[i], AccessShareLock);
+    pg::lock_instance_intention(schema);
+    return find_instance(schema);
 }
 
 } // namespace hermet

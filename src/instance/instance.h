@@ -30,6 +30,12 @@ constexpr int write_side_count = 7; /* the first ones: what the read side derive
 
 const char *table_name(Table table);
 
+/* Where rows of a table are: the table itself, or one of its partitions. */
+struct Leaf {
+    Oid oid; /* InvalidOid: this partition is detached */
+    pg::Path path;
+};
+
 struct Instance {
     Oid schema;
     Oid owner;        /* of all its tables */
@@ -41,13 +47,30 @@ struct Instance {
      * maintained without them.
      */
     bool has_list_hour;
-    pg::Path paths[table_count]; /* see find_path() */
+    Leaf *leaves; /* of all tables, one table's after the other's */
+    int leaves_total;
+    struct {
+        int first; /* in `leaves` */
+        int count; /* a power of two; 1 if the table is plain */
+    } spread[table_count];
     pg::Plans plans;
     Oid event_sequence; /* of change_event; InvalidOid if it has none */
     int64 event_floor;  /* see events/events.h */
     bool valid;
 
     Oid oid(Table table) const { return tables[static_cast<int>(table)]; }
+    int leaf_count(Table table) const { return spread[static_cast<int>(table)].count; }
+    /* Whether the table is partitioned. */
+    bool is_spread(Table table) const { return leaf(table, 0).oid != oid(table); }
+    Leaf &leaf(Table table, int number) const
+    {
+        return leaves[spread[static_cast<int>(table)].first + number];
+    }
+    /* By the value of the column that rows are spread by. */
+    int leaf_of(Table table, int64 key) const
+    {
+        return static_cast<int>(key & (leaf_count(table) - 1));
+    }
 };
 
 /*
@@ -66,6 +89,9 @@ Instance &find_own_instance(Oid schema);
 /* Called once, when the library is loaded. */
 void register_invalidation();
 
+/* Which partition of its table a relation is; false if it is none of this instance's. */
+bool find_place(const Instance &instance, Oid relation, int64 *modulus, int64 *remainder);
+
 /* Runs a statement of this instance, with the values for $1, $2, ... */
 pg::Result run(Instance &instance, const pg::Statement &statement,
                std::initializer_list<Datum> values, pg::Sight sight = pg::Sight::fresh);
@@ -76,18 +102,24 @@ void run_into(Instance &instance, const pg::Statement &statement,
 
 /* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
 Relation open_table(const Instance &instance, Table table, LOCKMODE mode);
+/* The same of a leaf; 55000 if it is detached. */
+Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mode);
 
 /*
- * The direct way to a table's rows, by the caller's columns: always the same ones for one table.
- * `relation` is that table, opened and locked as strongly as the walk needs.
+ * The direct way to a leaf's rows, by the caller's columns: always the same ones for one table.
+ * `relation` is that leaf, opened and locked as strongly as the walk needs.
  */
-const pg::Path &find_path(Instance &instance, Table table, Relation relation,
+const pg::Path &find_path(Instance &instance, Table table, int leaf, Relation relation,
                           const pg::PathColumns &columns);
 
 /* A text with its {names} replaced for this instance. palloc'd. */
 char *expand(const Instance &instance, const char *text, const char *scope = nullptr);
 
-/* What keeps a table from being dropped or truncated under a statement, before its first lock. */
-void lock_relations(const Instance &instance);
+/*
+ * What every writer of the read side holds, before its first key: the tables, so that none is
+ * dropped, truncated, or has a partition detached meanwhile, and the intention to lock keys.
+ * Returns the instance as it is then.
+ */
+Instance &lock_instance(Oid schema);
 
 } // namespace hermet

@@ -134,7 +134,7 @@ Snapshot crosscheck()
 
 } // namespace
 
-void find_path(Relation relation, const PathColumns &columns, Path &path)
+void find_path(Relation relation, const PathColumns &columns, bool partition, Path &path)
 {
     const FormData_pg_class *form = relation->rd_rel;
     const TupleConstr *constraints = relation->rd_att->constr;
@@ -146,7 +146,7 @@ void find_path(Relation relation, const PathColumns &columns, Path &path)
     found.keys = columns.keys;
     found.columns = columns.count;
     if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
-        !form->relhassubclass && !form->relispartition && !relation->rd_rules)
+        !form->relhassubclass && form->relispartition == partition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
     found.checks = checks_columns(constraints, columns, found.at);
     found.insert_checks = checks_new_rows(constraints, columns.holds);

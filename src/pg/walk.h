@@ -44,8 +44,11 @@ struct Path {
     bool readable() const { return OidIsValid(index); }
 };
 
-/* Looks up the path; 42703 or 42804 where a column is not as the contract has it. */
-void find_path(Relation relation, const PathColumns &columns, Path &path);
+/*
+ * Looks up the path; 42703 or 42804 where a column is not as the contract has it. `partition`:
+ * whether the table is expected to be one; as somebody else's it has no direct way.
+ */
+void find_path(Relation relation, const PathColumns &columns, bool partition, Path &path);
 
 enum class Locked {
     yes,

@@ -64,9 +64,13 @@ Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
 {
     if (extent.sample >= 1.0 || extent.has_user || extent.has_channel || extent.has_range())
         return Way::join;
-    Relation source = open_table(instance, origin_of(derived).source, AccessShareLock);
-    double pages = RelationGetNumberOfBlocks(source);
-    table_close(source, NoLock);
+    Table source = origin_of(derived).source;
+    double pages = 0;
+    for (int leaf = 0; leaf < instance.leaf_count(source); leaf++) {
+        Relation relation = open_leaf(instance, source, leaf, AccessShareLock);
+        pages += RelationGetNumberOfBlocks(relation);
+        table_close(relation, NoLock);
+    }
     return pages * extent.sample >= sampled_pages ? Way::pages : Way::join;
 }
 

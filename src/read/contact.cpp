@@ -70,12 +70,14 @@ ContactKeys &keys_of_contacts(Instance &instance, const pg::Vector<int64> &users
         Source &source = pg::make<Source>();
         source.begin(instance);
         for (int64 user : users) {
-            pg::Walk &row = source.scan(Table::contact_reverse_index, {user});
+            pg::Walk *row = source.scan(Table::contact_reverse_index, {user});
             while (source.next(row))
-                keys.add(row.int8(contact_reverse_row::owner), user);
+                keys.add(row->int8(contact_reverse_row::owner), user);
         }
         source.end();
-        return keys;
+        if (!source.blocked())
+            return keys;
+        keys = ContactKeys();
     }
     pg::Result rows = run(instance, select_keys_of_contacts, {pg::int8_array(users)});
     keys.users.reserve(rows.count);

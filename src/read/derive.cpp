@@ -37,18 +37,25 @@ Unread count_unread(Source &source, int64 user, int64 channel, int64 cursor, int
 {
     namespace m = message_row;
     Unread unread = {0, 0};
-    pg::Walk &message = source.scan(Table::message, {channel});
-    while (source.next(message, BackwardScanDirection) && message.int8(m::id) > cursor) {
+    pg::Walk *message = source.scan(Table::message, {channel});
+    while (source.next(message, BackwardScanDirection) && message->int8(m::id) > cursor) {
         if (source.unclear())
             break;
-        if (message.int8(m::sender) == user || message.int8(m::sent_at) < joined_at ||
-            message.int8(m::deleted_at) != 0 || is_system(message[m::type]))
+        if (message->int8(m::sender) == user || message->int8(m::sent_at) < joined_at ||
+            message->int8(m::deleted_at) != 0 || is_system((*message)[m::type]))
             continue;
         unread.messages++;
-        if (DatumGetBool(message[m::to_all]) || mentions(message[m::mentions], user))
+        if (DatumGetBool((*message)[m::to_all]) || mentions((*message)[m::mentions], user))
             unread.mentions++;
     }
     return unread;
+}
+
+Oid type_of_peer_status(const Instance &instance)
+{
+    Oid view = instance.oid(Table::user_conversation_view);
+    AttrNumber column = get_attnum(view, "peer_status");
+    return column == InvalidAttrNumber ? InvalidOid : get_atttype(view, column);
 }
 
 bool Deriver::can_derive_conversations(Instance &instance)
@@ -112,13 +119,13 @@ int64 Deriver::peer_of(int64 user, int64 channel, bool *found)
     namespace m = member_row;
     int64 peer = 0;
     *found = false;
-    pg::Walk &member = source_->scan(Table::channel_member, {channel});
+    pg::Walk *member = source_->scan(Table::channel_member, {channel});
     while (source_->next(member)) {
-        if (member.int8(m::user) == user)
+        if (member->int8(m::user) == user)
             continue;
-        bool active = member.int8(m::left_at) == 0;
+        bool active = member->int8(m::left_at) == 0;
         if (!*found || active)
-            peer = member.int8(m::user);
+            peer = member->int8(m::user);
         *found = true;
         if (active)
             break;

@@ -50,6 +50,9 @@ struct Profile {
     bool deleted;
 };
 
+/* The type of the column that shows a peer's status. */
+Oid type_of_peer_status(const Instance &instance);
+
 class Deriver {
   public:
     /* Whether all that is read can be read directly. */

@@ -5,10 +5,6 @@
 #include "pg/enum.h"
 #include "pg/store.h"
 
-extern "C" {
-#include "access/table.h"
-}
-
 namespace hermet {
 
 namespace {
@@ -16,24 +12,32 @@ namespace {
 /* A table of the read side, opened to be written. */
 struct Target {
     Table table;
-    Relation relation;
-    const pg::Path *path;
-    pg::Store store;
+    int stamp;
+    int64 now;
+    Leaves<pg::Store> leaves;
 
     /* False, and nothing is open, if rows cannot be written directly. */
     bool open(Instance &instance)
     {
-        relation = open_table(instance, table, RowExclusiveLock);
-        path = &hermet::path(instance, table, relation);
-        if (path->insertable)
+        leaves.begin(instance, table, Use::write);
+        if (leaves.allows(starter()))
             return true;
-        table_close(relation, NoLock);
+        leaves.end();
         return false;
     }
-    Oid type_of(int column) const
-    {
-        return TupleDescAttr(RelationGetDescr(relation), path->at[column] - 1)->atttypid;
-    }
+    /* NULL: this leaf does not allow it. */
+    pg::Store *at(int64 shard_key) { return leaves.at(shard_key, starter()); }
+
+  private:
+    struct Starter {
+        int stamp;
+        int64 now;
+        void operator()(pg::Store &store, Relation relation, const pg::Path &path) const
+        {
+            store.begin(relation, path, stamp, now);
+        }
+    };
+    Starter starter() const { return {stamp, now}; }
 };
 
 void count(Changes &changes, pg::Effect effect)
@@ -45,6 +49,7 @@ void count(Changes &changes, pg::Effect effect)
 
 /* A row of a reverse index that is to be there, or not. */
 struct ReverseRow {
+    size_t of; /* the key that it follows from */
     int64 key[3];
     bool exists;
     int64 created_at;
@@ -61,63 +66,71 @@ struct Refresh {
     MemoryContext memory; /* of the current row */
     MemoryContext caller;
 
-    Refresh(Table view_table, Table reverse_table)
+    Refresh(Table view_table, int stamp, Table reverse_table)
     {
         view.table = view_table;
+        view.stamp = stamp;
         reverse.table = reverse_table;
+        reverse.stamp = -1;
+        view.now = reverse.now = now;
     }
 
-    bool open(Instance &instance)
+    /* Under the snapshot of the source. False, and nothing is open, if not directly. */
+    bool begin(Instance &instance, Oid status_type)
     {
-        if (!view.open(instance))
-            return false;
-        if (reverse.open(instance))
-            return true;
-        table_close(view.relation, NoLock);
-        return false;
-    }
-
-    void begin(Instance &instance, Oid status_type, int stamp)
-    {
-        memory = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
         source.begin(instance);
+        if (!view.open(instance)) {
+            source.end();
+            return false;
+        }
+        if (!reverse.open(instance)) {
+            view.leaves.end();
+            source.end();
+            return false;
+        }
+        memory = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
         deriver.begin(source, status_type, now);
-        view.store.begin(view.relation, *view.path, stamp, now);
-        reverse.store.begin(reverse.relation, *reverse.path, -1, now);
         caller = MemoryContextSwitchTo(memory);
+        return true;
     }
 
     /* The row of the view that was looked for last becomes what was derived, or goes. */
-    void write_row(bool exists, const Datum *values, const bool *nulls, Changes &changes)
+    void write_row(pg::Store &store, bool exists, const Datum *values, const bool *nulls,
+                   Changes &changes)
     {
-        count(changes, exists ? view.store.put(values, nulls) : view.store.erase());
+        count(changes, exists ? store.put(values, nulls) : store.erase());
         MemoryContextReset(memory);
     }
 
-    /* After all rows of the view: that is the order of locks. */
-    void write_reverse_rows(Changes &changes)
+    /*
+     * After all rows of the view: that is the order of locks. Returns how many of the `done` keys
+     * are done with.
+     */
+    size_t write_reverse_rows(int keys, size_t done, Changes &changes)
     {
         for (const ReverseRow &row : reverse_rows) {
             const int64 *key = row.key;
-            bool triple = reverse.path->keys == 3;
-            triple ? reverse.store.find({key[0], key[1], key[2]})
-                   : reverse.store.find({key[0], key[1]});
+            pg::Store *store = reverse.at(key[0]);
+            if (!store) {
+                done = Min(done, row.of);
+                continue;
+            }
+            keys == 3 ? store->find({key[0], key[1], key[2]}) : store->find({key[0], key[1]});
             Datum values[4] = {Int64GetDatum(key[0]), Int64GetDatum(key[1]), Int64GetDatum(key[2])};
-            values[reverse.path->keys] = Int64GetDatum(row.created_at);
+            values[keys] = Int64GetDatum(row.created_at);
             bool nulls[4] = {};
-            count(changes, row.exists ? reverse.store.put(values, nulls) : reverse.store.erase());
+            count(changes, row.exists ? store->put(values, nulls) : store->erase());
             MemoryContextReset(memory);
         }
+        return done;
     }
 
     void end()
     {
         MemoryContextSwitchTo(caller);
-        reverse.store.end();
-        view.store.end();
+        reverse.leaves.end();
+        view.leaves.end();
         source.end();
-        table_close(reverse.relation, NoLock);
-        table_close(view.relation, NoLock);
     }
 };
 
@@ -127,33 +140,37 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
                                       Changes &view, Changes &reverse)
 {
     Refresh &refresh =
-        pg::make<Refresh>(Table::user_conversation_view, Table::conversation_reverse_index);
-    if (!Deriver::can_derive_conversations(instance) || !refresh.open(instance))
-        return 0;
+        pg::make<Refresh>(Table::user_conversation_view, static_cast<int>(view_row::updated_at),
+                          Table::conversation_reverse_index);
     ConversationRow &row = pg::make<ConversationRow>();
-    refresh.begin(instance, refresh.view.type_of(view_row::peer_status), view_row::updated_at);
+    if (!Deriver::can_derive_conversations(instance) ||
+        !refresh.begin(instance, type_of_peer_status(instance)))
+        return 0;
 
     size_t done = 0;
     for (; done < keys.users.size(); done++) {
         int64 user = keys.users[done];
         int64 channel = keys.channels[done];
-        bool exists = refresh.deriver.conversation(user, channel, row);
-        if (refresh.source.unclear())
+        pg::Store *store = refresh.view.at(user);
+        bool exists = store && refresh.deriver.conversation(user, channel, row);
+        if (!store || refresh.source.unclear())
             break;
         bool has_peer = exists && !row.nulls[view_row::peer];
         int64 peer = has_peer ? DatumGetInt64(row.values[view_row::peer]) : 0;
 
-        const pg::Walk *stored = refresh.view.store.find({channel, user});
+        const pg::Walk *stored = store->find({channel, user});
         if (stored && !stored->is_null(view_row::peer) &&
             !(has_peer && stored->int8(view_row::peer) == peer))
             refresh.reverse_rows.push_back(
-                {{stored->int8(view_row::peer), user, channel}, false, 0});
+                {done, {stored->int8(view_row::peer), user, channel}, false, 0});
         if (has_peer)
-            refresh.reverse_rows.push_back(
-                {{peer, user, channel}, true, DatumGetInt64(row.values[view_row::created_at])});
-        refresh.write_row(exists, row.values, row.nulls, view);
+            refresh.reverse_rows.push_back({done,
+                                            {peer, user, channel},
+                                            true,
+                                            DatumGetInt64(row.values[view_row::created_at])});
+        refresh.write_row(*store, exists, row.values, row.nulls, view);
     }
-    refresh.write_reverse_rows(reverse);
+    done = refresh.write_reverse_rows(3, done, reverse);
     refresh.end();
     return done;
 }
@@ -161,28 +178,31 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
 size_t refresh_contacts_directly(Instance &instance, const ContactKeys &keys, Changes &view,
                                  Changes &reverse)
 {
-    Refresh &refresh = pg::make<Refresh>(Table::user_contact_view, Table::contact_reverse_index);
-    if (!Deriver::can_derive_contacts(instance) || !refresh.open(instance))
-        return 0;
+    Refresh &refresh =
+        pg::make<Refresh>(Table::user_contact_view, static_cast<int>(contact_row::updated_at),
+                          Table::contact_reverse_index);
     ContactRow &row = pg::make<ContactRow>();
-    refresh.begin(instance, InvalidOid, contact_row::updated_at);
+    if (!Deriver::can_derive_contacts(instance) || !refresh.begin(instance, InvalidOid))
+        return 0;
 
     size_t done = 0;
     for (; done < keys.users.size(); done++) {
         int64 user = keys.users[done];
         int64 contact = keys.contacts[done];
-        bool live;
-        bool exists = refresh.deriver.contact(user, contact, row, &live);
-        if (refresh.source.unclear())
+        bool live = false;
+        pg::Store *store = refresh.view.at(user);
+        bool exists = store && refresh.deriver.contact(user, contact, row, &live);
+        if (!store || refresh.source.unclear())
             break;
         refresh.reverse_rows.push_back(
-            {{contact, user, 0},
+            {done,
+             {contact, user, 0},
              live,
              live ? DatumGetInt64(row.values[contact_row::created_at]) : 0});
-        refresh.view.store.find({user, contact});
-        refresh.write_row(exists, row.values, row.nulls, view);
+        store->find({user, contact});
+        refresh.write_row(*store, exists, row.values, row.nulls, view);
     }
-    refresh.write_reverse_rows(reverse);
+    done = refresh.write_reverse_rows(2, done, reverse);
     refresh.end();
     return done;
 }
@@ -191,26 +211,27 @@ ContactKeys &refresh_friends_directly(Instance &instance, const ContactKeys &key
 {
     namespace c = contact_row;
     ContactKeys &left = pg::make<ContactKeys>();
-    Target &book = pg::make<Target>();
-    book.table = Table::user_contact_view;
-    if (!Source::can_read(instance, {Table::biz_user}) || !book.open(instance)) {
+    Source &source = pg::make<Source>();
+    Walks &book = pg::make<Walks>();
+    source.begin(instance);
+    book.begin(instance, Table::user_contact_view, 2, Use::write);
+    if (!Source::can_read(instance, {Table::biz_user}) || !book.allows()) {
+        book.end();
+        source.end();
         left = keys;
         return left;
     }
-    Source &source = pg::make<Source>();
     Deriver &deriver = pg::make<Deriver>();
-    source.begin(instance);
     deriver.begin(source, InvalidOid, 0);
     Datum now = Int64GetDatum(pg::now_ms());
-    pg::Walk walk;
-    walk.begin(book.relation, *book.path, 2);
     for (size_t i = 0; i < keys.users.size(); i++) {
         const Profile &profile = deriver.profile(keys.contacts[i]);
-        walk.seek({keys.users[i], keys.contacts[i]});
-        if (profile.deleted || source.unclear() || !walk.next()) {
+        pg::Walk *row = book.find({keys.users[i], keys.contacts[i]});
+        if (profile.deleted || source.unclear() || !row) {
             left.add(keys.users[i], keys.contacts[i]);
             continue;
         }
+        pg::Walk &walk = *row;
         const std::pair<int, Datum> columns[] = {{c::nickname, profile.nickname},
                                                  {c::avatar, profile.avatar},
                                                  {c::version, Int32GetDatum(profile.version)},
@@ -228,10 +249,10 @@ ContactKeys &refresh_friends_directly(Instance &instance, const ContactKeys &key
                 walk.set(column.first, column.second);
         } while (!walk.write());
     }
-    walk.end();
+    int64 written = book.written();
+    book.end();
     source.end();
-    table_close(book.relation, NoLock);
-    metrics::count_written(Table::user_contact_view, 0, walk.written(), 0);
+    metrics::count_written(Table::user_contact_view, 0, written, 0);
     metrics::count_rows(Table::user_contact_view, metrics::Way::columns,
                         static_cast<int64>(keys.users.size() - left.users.size()));
     return left;
@@ -255,15 +276,15 @@ bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
             single = c && !c->is_null(channel_row::type) &&
                      pg::is_label((*c)[channel_row::type], "single");
             if (single) {
-                pg::Walk &member = source.scan(Table::channel_member, {channel});
+                pg::Walk *member = source.scan(Table::channel_member, {channel});
                 while (source.next(member))
-                    profiles.push_back(member.int8(member_row::user));
+                    profiles.push_back(member->int8(member_row::user));
             }
-            pg::Walk &message = source.scan(Table::message, {channel});
+            pg::Walk *message = source.scan(Table::message, {channel});
             while (c && source.next(message, BackwardScanDirection)) {
-                if (message.int8(message_row::deleted_at) != 0)
+                if (message->int8(message_row::deleted_at) != 0)
                     continue;
-                profiles.push_back(message.int8(message_row::sender));
+                profiles.push_back(message->int8(message_row::sender));
                 break;
             }
         }
@@ -278,7 +299,7 @@ bool find_guards_directly(Instance &instance, const ConversationKeys &keys,
             profiles.push_back(stored->int8(v::last_sender));
     }
     source.end();
-    return true;
+    return !source.blocked();
 }
 
 } // namespace hermet

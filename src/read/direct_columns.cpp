@@ -4,7 +4,6 @@
 #include "pg/enum.h"
 
 extern "C" {
-#include "access/table.h"
 #include "utils/datum.h"
 }
 
@@ -14,48 +13,34 @@ namespace {
 
 /* Rows of the inbox, while columns of them are changed. */
 struct Rows {
-    Relation relation;
-    pg::Walk walk;
+    pg::Walk *walk; /* the current row */
     Source source;
     Datum now = Int64GetDatum(pg::now_ms());
     int64 seen = 0;
     MemoryContext memory; /* of the current row, or channel */
     MemoryContext caller;
 
-    /* Sought by so many columns of the key. False, and nothing is open, if not directly. */
-    bool begin(Instance &instance, int keys, std::initializer_list<Table> sources)
+    void begin(Instance &instance)
     {
-        if (!Source::can_read(instance, sources))
-            return false;
-        relation = open_table(instance, Table::user_conversation_view, RowExclusiveLock);
-        const pg::Path &way = path(instance, Table::user_conversation_view, relation);
-        if (!way.writable) {
-            table_close(relation, NoLock);
-            return false;
-        }
         memory = AllocSetContextCreate(CurrentMemoryContext, "hermet row", ALLOCSET_SMALL_SIZES);
         source.begin(instance);
-        walk.begin(relation, way, keys);
-        caller = MemoryContextSwitchTo(memory);
-        return true;
+        caller = CurrentMemoryContext;
     }
 
-    void end()
+    void end(int64 written)
     {
         MemoryContextSwitchTo(caller);
-        walk.end();
         source.end();
-        table_close(relation, NoLock);
         metrics::count_rows(Table::user_conversation_view, metrics::Way::columns, seen);
-        metrics::count_written(Table::user_conversation_view, 0, walk.written(), 0);
+        metrics::count_written(Table::user_conversation_view, 0, written, 0);
     }
 
     /* Sets a column where it differs. */
     bool set(int column, Datum value)
     {
-        if (walk.same(column, value, false))
+        if (walk->same(column, value, false))
             return false;
-        walk.set(column, value);
+        walk->set(column, value);
         return true;
     }
 
@@ -66,8 +51,70 @@ struct Rows {
         do {
             if (!change())
                 return;
-            walk.set(view_row::updated_at, now);
-        } while (!walk.write());
+            walk->set(view_row::updated_at, now);
+        } while (!walk->write());
+    }
+};
+
+/* Rows that are sought by their keys. */
+struct RowsByKey : Rows {
+    Walks walks;
+
+    /* False, and nothing is open, if not directly. */
+    bool begin(Instance &instance, std::initializer_list<Table> sources)
+    {
+        if (!Source::can_read(instance, sources))
+            return false;
+        Rows::begin(instance);
+        walks.begin(instance, Table::user_conversation_view, 2, Use::update);
+        if (walks.allows()) {
+            MemoryContextSwitchTo(memory);
+            return true;
+        }
+        walks.end();
+        Rows::end(0);
+        return false;
+    }
+    bool find(int64 channel, int64 user, bool *allowed)
+    {
+        walk = walks.find({channel, user}, allowed);
+        return walk;
+    }
+    void end()
+    {
+        int64 written = walks.written();
+        walks.end();
+        Rows::end(written);
+    }
+};
+
+/* All rows of channels. */
+struct RowsOfChannels : Rows {
+    ChannelRows rows;
+
+    /* False, and nothing is open, if not directly. */
+    bool begin(Instance &instance, std::initializer_list<Table> sources)
+    {
+        if (!Source::can_read(instance, sources))
+            return false;
+        Rows::begin(instance);
+        if (rows.begin(source, Use::update)) {
+            MemoryContextSwitchTo(memory);
+            return true;
+        }
+        Rows::end(0);
+        return false;
+    }
+    bool next()
+    {
+        walk = rows.next();
+        return walk;
+    }
+    void end()
+    {
+        int64 written = rows.written();
+        rows.end();
+        Rows::end(written);
     }
 };
 
@@ -77,16 +124,15 @@ ConversationKeys &refresh_rows(Instance &instance, const ConversationKeys &keys,
                                std::initializer_list<Table> sources, Change change)
 {
     ConversationKeys &left = pg::make<ConversationKeys>();
-    Rows &rows = pg::make<Rows>();
-    if (!rows.begin(instance, 2, sources)) {
+    RowsByKey &rows = pg::make<RowsByKey>();
+    if (!rows.begin(instance, sources)) {
         left = keys;
         return left;
     }
     for (size_t i = 0; i < keys.users.size(); i++) {
         int64 user = keys.users[i];
         int64 channel = keys.channels[i];
-        rows.walk.seek({channel, user});
-        if (!rows.walk.next())
+        if (!rows.find(channel, user, nullptr))
             left.add(user, channel);
         else
             rows.write([&] { return change(rows, user, channel); });
@@ -106,8 +152,8 @@ ConversationKeys &refresh_rows(Instance &instance, const ConversationKeys &keys,
  * and how many there should be (-1: any number); change() sets columns.
  */
 template <class Begin, class Change>
-bool refresh_channels_rows(Rows &rows, const pg::Vector<int64> &channels, pg::Vector<int64> &odd,
-                           Begin begin, Change change)
+bool refresh_channels_rows(RowsOfChannels &rows, const pg::Vector<int64> &channels,
+                           pg::Vector<int64> &odd, Begin begin, Change change)
 {
     bool clear = true;
     for (int64 channel : channels) {
@@ -120,9 +166,12 @@ bool refresh_channels_rows(Rows &rows, const pg::Vector<int64> &channels, pg::Ve
         if (!wanted)
             continue;
         int64 found = 0;
-        rows.walk.seek({channel});
-        for (; rows.walk.next(); found++)
+        rows.rows.seek(channel);
+        for (; rows.next(); found++)
             rows.write(change);
+        clear = !rows.rows.blocked();
+        if (!clear)
+            break;
         if (expected >= 0 && found != expected)
             odd.push_back(channel);
     }
@@ -151,7 +200,7 @@ bool is_group(Source &source, int64 channel, int64 *members)
 bool set_peer(Rows &rows, const Profile &profile)
 {
     using namespace view_row;
-    const pg::Walk &row = rows.walk;
+    const pg::Walk &row = *rows.walk;
     if (row.same(peer_nickname, profile.nickname, false) &&
         row.same(peer_avatar, profile.avatar, false) &&
         row.same(peer_status, profile.status, false) &&
@@ -161,13 +210,13 @@ bool set_peer(Rows &rows, const Profile &profile)
     Datum nickname = datumCopy(profile.nickname, false, -1);
     Datum picture = datumCopy(profile.avatar, false, -1);
     bool has_remark = VARSIZE_ANY_EXHDR(DatumGetPointer(row[remark])) > 0;
-    rows.walk.set(peer_nickname, nickname);
+    rows.walk->set(peer_nickname, nickname);
     if (!has_remark)
-        rows.walk.set(name, nickname);
-    rows.walk.set(peer_avatar, picture);
-    rows.walk.set(avatar, picture);
-    rows.walk.set(peer_status, profile.status);
-    rows.walk.set(version, Int32GetDatum(profile.version));
+        rows.walk->set(name, nickname);
+    rows.walk->set(peer_avatar, picture);
+    rows.walk->set(avatar, picture);
+    rows.walk->set(peer_status, profile.status);
+    rows.walk->set(version, Int32GetDatum(profile.version));
     return true;
 }
 
@@ -181,7 +230,7 @@ ConversationKeys &refresh_cursors_directly(Instance &instance, const Conversatio
             const pg::Walk *mark = rows.source.find(Table::channel_read_record, {user, channel});
             int64 cursor = mark ? mark->int8(read_row::last_read) : 0;
             Unread unread = count_unread(rows.source, user, channel, cursor,
-                                         rows.walk.int8(view_row::opened_at));
+                                         rows.walk->int8(view_row::opened_at));
             if (rows.source.unclear())
                 return false;
             bool changed = rows.set(view_row::cursor, Int64GetDatum(cursor));
@@ -203,7 +252,7 @@ ConversationKeys &refresh_settings_directly(Instance &instance, const Conversati
                 return false;
             auto get = [&](int column) { return setting ? (*setting)[column] : Datum(0); };
             int64 closed =
-                closing_time(DatumGetInt64(get(s::closed_at)), rows.walk.int8(v::last_time));
+                closing_time(DatumGetInt64(get(s::closed_at)), rows.walk->int8(v::last_time));
             bool changed = rows.set(v::muted, get(s::muted));
             changed |= rows.set(v::pinned, get(s::pinned));
             changed |= rows.set(v::hidden, get(s::hidden));
@@ -216,8 +265,8 @@ ConversationKeys &refresh_settings_directly(Instance &instance, const Conversati
 bool refresh_groups_directly(Instance &instance, const pg::Vector<int64> &channels,
                              pg::Vector<int64> &odd)
 {
-    Rows &rows = pg::make<Rows>();
-    if (!rows.begin(instance, 1, {Table::channel}))
+    RowsOfChannels &rows = pg::make<RowsOfChannels>();
+    if (!rows.begin(instance, {Table::channel}))
         return false;
     Datum name, avatar, version;
     return refresh_channels_rows(
@@ -242,8 +291,8 @@ bool refresh_groups_directly(Instance &instance, const pg::Vector<int64> &channe
 bool refresh_sender_names_directly(Instance &instance, const pg::Vector<int64> &channels,
                                    pg::Vector<int64> &odd)
 {
-    Rows &rows = pg::make<Rows>();
-    if (!rows.begin(instance, 1,
+    RowsOfChannels &rows = pg::make<RowsOfChannels>();
+    if (!rows.begin(instance,
                     {Table::channel, Table::channel_member, Table::message, Table::biz_user}))
         return false;
     Datum name;
@@ -266,41 +315,43 @@ bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &
     Source &source = pg::make<Source>();
     source.begin(instance);
     for (size_t i = 0; i < users.size(); i++) {
-        pg::Walk &row = source.scan(Table::conversation_reverse_index, {friends[i], users[i]});
+        pg::Walk *row = source.scan(Table::conversation_reverse_index, {friends[i], users[i]});
         while (source.next(row))
-            keys.add(users[i], row.int8(reverse_row::channel));
+            keys.add(users[i], row->int8(reverse_row::channel));
     }
     source.end();
-    return true;
+    return !source.blocked();
 }
 
 bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
                                const pg::Vector<int64> &spoken)
 {
     namespace v = view_row;
-    Rows &rows = pg::make<Rows>();
-    if (!rows.begin(instance, 2,
-                    {Table::biz_user, Table::channel_member, Table::user_conversation_view,
-                     Table::conversation_reverse_index}))
+    RowsByKey &rows = pg::make<RowsByKey>();
+    if (!rows.begin(instance, {Table::biz_user, Table::channel_member, Table::user_conversation_view,
+                               Table::conversation_reverse_index}))
         return false;
     MemoryContextSwitchTo(rows.caller);
     pg::Vector<std::pair<int64, int64>> &keys = pg::make<pg::Vector<std::pair<int64, int64>>>();
     for (int64 user : users) {
-        pg::Walk &row = rows.source.scan(Table::conversation_reverse_index, {user});
+        pg::Walk *row = rows.source.scan(Table::conversation_reverse_index, {user});
         while (rows.source.next(row))
-            keys.push_back({row.int8(reverse_row::channel), row.int8(reverse_row::owner)});
+            keys.push_back({row->int8(reverse_row::channel), row->int8(reverse_row::owner)});
     }
+    ChannelRows &spoken_rows = pg::make<ChannelRows>();
+    bool clear = spoken_rows.begin(rows.source, Use::read);
     for (int64 channel : spoken) {
-        pg::Walk &row = rows.source.scan(Table::user_conversation_view, {channel});
-        while (row.next())
-            keys.push_back({channel, row.int8(v::user)});
+        if (!clear)
+            break;
+        spoken_rows.seek(channel);
+        while (const pg::Walk *row = spoken_rows.next())
+            keys.push_back({channel, row->int8(v::user)});
+        clear = !spoken_rows.blocked();
     }
+    spoken_rows.end();
     pg::make_unique(keys);
     Deriver &deriver = pg::make<Deriver>();
-    AttrNumber status =
-        path(instance, Table::user_conversation_view, rows.relation).at[v::peer_status];
-    deriver.begin(rows.source, TupleDescAttr(RelationGetDescr(rows.relation), status - 1)->atttypid,
-                  0);
+    deriver.begin(rows.source, type_of_peer_status(instance), 0);
     MemoryContextSwitchTo(rows.memory);
 
     /*
@@ -309,7 +360,7 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
      */
     auto change = [&](int64 channel) {
         bool changed = false;
-        const pg::Walk &row = rows.walk;
+        const pg::Walk &row = *rows.walk;
         if (!row.is_null(v::peer) && !row.is_null(v::remark) && contains(users, row.int8(v::peer)))
             changed = set_peer(rows, deriver.profile(row.int8(v::peer)));
         int64 sender = row.int8(v::last_sender);
@@ -321,15 +372,16 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
                                 datumCopy(deriver.profile(sender).nickname, false, -1));
         return changed;
     };
+    clear = clear && !rows.source.unclear();
     for (const std::pair<int64, int64> &key : keys) {
-        rows.walk.seek({key.first, key.second});
-        if (rows.walk.next())
-            rows.write([&] { return !rows.source.unclear() && change(key.first); });
-        if (rows.source.unclear())
+        if (!clear)
             break;
+        bool allowed;
+        if (rows.find(key.first, key.second, &allowed))
+            rows.write([&] { return !rows.source.unclear() && change(key.first); });
+        clear = allowed && !rows.source.unclear();
         MemoryContextReset(rows.memory);
     }
-    bool clear = !rows.source.unclear();
     rows.end();
     return clear;
 }

@@ -53,21 +53,20 @@ struct FanOut {
     size_t last_from = 0;
     MemoryContext last_memory = nullptr;
 
-    Relation view = nullptr;
-    bool direct = false; /* else the definition derives all rows in the end */
-    pg::Walk walk;
-    int64 seen = 0; /* conversation rows, and those that were written */
+    bool direct = true; /* else the definition derives all rows in the end */
+    pg::Walk *walk = nullptr; /* the current row */
+    int64 seen = 0;           /* conversation rows, and those that were written */
     int64 written = 0;
 
     ConversationKeys to_recount;
     ConversationKeys to_reset;      /* rows whose closed_at has to be looked up again */
     pg::Vector<int64> to_recompute; /* channels that have too few rows, or one with a NULL */
     pg::Vector<int64> drifted;      /* channels with a counter that could not take the delta */
+    pg::Vector<int64> blocked;      /* channels that the definition derives: see ChannelRows */
 
     pg::Vector<int64> &ids(size_t from, size_t to) const;
     void lock_senders(pg::Vector<int64> &senders);
     void read_last(size_t from, size_t to);
-    void open_view();
     void update_channels(size_t from, size_t to);
     void update_rows(size_t from, size_t to, const MessageDeltas &deltas);
     bool change_row(const LastMessage &message);
@@ -114,52 +113,45 @@ void FanOut::lock_senders(pg::Vector<int64> &senders)
     } while (!senders.empty());
 }
 
-void FanOut::open_view()
-{
-    view = open_table(*instance, Table::user_conversation_view, RowExclusiveLock);
-    direct = path(*instance, Table::user_conversation_view, view).writable;
-}
-
 /* What the channels' own columns say of their last messages. */
 void FanOut::update_channels(size_t from, size_t to)
 {
     using namespace channel_row;
-    Relation channel = open_table(*instance, Table::channel, RowExclusiveLock);
-    const pg::Path &way = path(*instance, Table::channel, channel);
-    bool writable = way.writable;
-    if (writable) {
-        pg::push_fresh_snapshot();
-        walk.begin(channel, way, 1);
-        for (size_t i = from; i < to; i++) {
-            const LastMessage &message = last[i - last_from];
-            walk.seek({(*states)[i].id});
-            if (!walk.next())
-                continue;
-            do {
-                if (!walk.is_null(last_id) && walk.int8(last_id) == message.id &&
-                    !walk.is_null(last_at) && walk.int8(last_at) == message.time)
-                    break;
-                walk.set(last_id, Int64GetDatum(message.id));
-                walk.set(last_at, Int64GetDatum(message.time));
-            } while (!walk.write());
-        }
-        walk.end();
-        PopActiveSnapshot();
-        metrics::count_written(Table::channel, 0, walk.written(), 0);
-    }
-    table_close(channel, NoLock);
-    if (writable)
-        return;
-
+    pg::Vector<int64> &left = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &last_ids = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &last_times = pg::make<pg::Vector<int64>>();
+    Walks &channels = pg::make<Walks>();
+    pg::push_fresh_snapshot();
+    channels.begin(*instance, Table::channel, 1, Use::update);
     for (size_t i = from; i < to; i++) {
-        last_ids.push_back(last[i - last_from].id);
-        last_times.push_back(last[i - last_from].time);
+        const LastMessage &message = last[i - last_from];
+        bool allowed;
+        pg::Walk *channel = channels.find({(*states)[i].id}, &allowed);
+        if (!allowed) {
+            left.push_back((*states)[i].id);
+            last_ids.push_back(message.id);
+            last_times.push_back(message.time);
+        }
+        if (!channel)
+            continue;
+        do {
+            if (!channel->is_null(last_id) && channel->int8(last_id) == message.id &&
+                !channel->is_null(last_at) && channel->int8(last_at) == message.time)
+                break;
+            channel->set(last_id, Int64GetDatum(message.id));
+            channel->set(last_at, Int64GetDatum(message.time));
+        } while (!channel->write());
     }
+    int64 rows_written = channels.written();
+    channels.end();
+    PopActiveSnapshot();
+    metrics::count_written(Table::channel, 0, rows_written, 0);
+    if (left.empty())
+        return;
+
     pg::Result rows =
         run(*instance, update_last_messages,
-            {pg::int8_array(ids(from, to)), pg::int8_array(last_ids), pg::int8_array(last_times)});
+            {pg::int8_array(left), pg::int8_array(last_ids), pg::int8_array(last_times)});
     metrics::count_written(Table::channel, 0, static_cast<int64>(rows.count), 0);
 }
 
@@ -170,8 +162,14 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
     const MessageDelta *end = delta + deltas.messages.size();
     delta = std::lower_bound(delta, end, (*states)[from].id,
                              [](const MessageDelta &d, int64 id) { return d.channel < id; });
-    pg::push_fresh_snapshot();
-    walk.begin(view, path(*instance, Table::user_conversation_view, view), 1);
+    Source &source = pg::make<Source>();
+    ChannelRows &rows = pg::make<ChannelRows>();
+    source.begin(*instance);
+    if (!rows.begin(source, Use::update)) {
+        source.end();
+        direct = false;
+        return;
+    }
     for (size_t i = from; i < to; i++) {
         const ChannelState &state = (*states)[i];
         while (delta != end && delta->channel < state.id)
@@ -184,49 +182,51 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
         sum.start(first, delta, deltas.mentioned.data());
 
         const LastMessage &message = last[i - last_from];
-        int64 rows = 0;
-        walk.seek({state.id});
-        while (walk.next()) {
-            rows++;
+        int64 found = 0;
+        rows.seek(state.id);
+        while ((walk = rows.next())) {
+            found++;
             do {
                 if (!change_row(message))
                     break;
-            } while (!walk.write());
+            } while (!walk->write());
         }
-        seen += rows;
+        seen += found;
         /* A single channel of one member has no rows. */
         bool complete =
-            rows == state.member_count || (state.single && rows == 0 && state.member_count == 1);
-        if (!complete)
+            found == state.member_count || (state.single && found == 0 && state.member_count == 1);
+        if (rows.blocked())
+            blocked.push_back(state.id);
+        else if (!complete)
             to_recompute.push_back(state.id);
     }
-    walk.end();
-    written += walk.written();
-    PopActiveSnapshot();
+    written += rows.written();
+    rows.end();
+    source.end();
 }
 
 /* Sets what changes in the current row; false if nothing does. */
 bool FanOut::change_row(const LastMessage &message)
 {
     using namespace view_row;
-    int64 channel = walk.int8(view_row::channel);
-    int64 user = walk.int8(view_row::user);
+    int64 channel = walk->int8(view_row::channel);
+    int64 user = walk->int8(view_row::user);
     bool changed = false;
 
     bool ordered = instance->has_list_hour;
     for (int column : touched) {
-        if ((column != list_hour || ordered) && walk.is_null(column)) {
+        if ((column != list_hour || ordered) && walk->is_null(column)) {
             to_recompute.push_back(channel);
             return false;
         }
     }
 
     int64 more_unread, more_mentions;
-    sum.count(user, walk.int8(cursor), walk.int8(opened_at), &more_unread, &more_mentions);
+    sum.count(user, walk->int8(cursor), walk->int8(opened_at), &more_unread, &more_mentions);
     if (more_unread != 0 || more_mentions != 0) {
-        int64 new_unread = DatumGetInt32(walk[unread]) + more_unread;
-        int64 new_mentions = DatumGetInt32(walk[mentions]) + more_mentions;
-        bool counted = written_since(walk.written_by(), walk.written_in(), since);
+        int64 new_unread = DatumGetInt32((*walk)[unread]) + more_unread;
+        int64 new_mentions = DatumGetInt32((*walk)[mentions]) + more_mentions;
+        bool counted = written_since(walk->written_by(), walk->written_in(), since);
         bool fits = new_unread >= 0 && new_mentions >= 0 && new_unread <= PG_INT32_MAX;
         if (counted || !fits) {
             to_recount.add(user, channel);
@@ -234,34 +234,34 @@ bool FanOut::change_row(const LastMessage &message)
                 drifted.push_back(channel);
         }
         else {
-            walk.set(unread, Int32GetDatum(static_cast<int32>(new_unread)));
-            walk.set(mentions, Int32GetDatum(static_cast<int32>(new_mentions)));
+            walk->set(unread, Int32GetDatum(static_cast<int32>(new_unread)));
+            walk->set(mentions, Int32GetDatum(static_cast<int32>(new_mentions)));
             changed = true;
         }
     }
 
-    int64 old_time = walk.int8(last_time);
-    if (walk.int8(last_id) != message.id || old_time != message.time ||
-        walk.int8(last_sender) != message.sender || !same_text(walk[last_type], message.type) ||
-        !same_text(walk[last_content], message.content) ||
-        !same_text(walk[last_sender_name], message.sender_name)) {
-        walk.set(last_id, Int64GetDatum(message.id));
-        walk.set(last_type, message.type);
-        walk.set(last_content, message.content);
-        walk.set(last_sender, Int64GetDatum(message.sender));
-        walk.set(last_sender_name, message.sender_name);
-        walk.set(last_time, Int64GetDatum(message.time));
-        if (ordered && walk.int8(list_hour) != 0)
-            walk.set(list_hour, Int64GetDatum(hour_of(message.time, walk.int8(opened_at))));
+    int64 old_time = walk->int8(last_time);
+    if (walk->int8(last_id) != message.id || old_time != message.time ||
+        walk->int8(last_sender) != message.sender || !same_text((*walk)[last_type], message.type) ||
+        !same_text((*walk)[last_content], message.content) ||
+        !same_text((*walk)[last_sender_name], message.sender_name)) {
+        walk->set(last_id, Int64GetDatum(message.id));
+        walk->set(last_type, message.type);
+        walk->set(last_content, message.content);
+        walk->set(last_sender, Int64GetDatum(message.sender));
+        walk->set(last_sender_name, message.sender_name);
+        walk->set(last_time, Int64GetDatum(message.time));
+        if (ordered && walk->int8(list_hour) != 0)
+            walk->set(list_hour, Int64GetDatum(hour_of(message.time, walk->int8(opened_at))));
         /* Rule 6: a later message reopens; an earlier one may close again. */
         if (message.time < old_time)
             to_reset.add(user, channel);
-        else if (walk.int8(closed_at) <= message.time)
-            walk.set(closed_at, Int64GetDatum(0));
+        else if (walk->int8(closed_at) <= message.time)
+            walk->set(closed_at, Int64GetDatum(0));
         changed = true;
     }
     if (changed)
-        walk.set(updated_at, Int64GetDatum(pg::now_ms()));
+        walk->set(updated_at, Int64GetDatum(pg::now_ms()));
     return changed;
 }
 
@@ -277,10 +277,8 @@ FanOut &begin_fan_out(Instance &instance, const pg::Vector<int64> &channels,
         AllocSetContextCreate(CurrentMemoryContext, "hermet last messages", ALLOCSET_DEFAULT_SIZES);
     /* Where there is no channel row, there is no conversation: derived when the channel comes. */
     fan.states = &lock_channels(instance, channels);
-    if (!fan.states->empty()) {
+    if (!fan.states->empty())
         fan.lock_senders(senders);
-        fan.open_view();
-    }
     return fan;
 }
 
@@ -310,7 +308,6 @@ void end_fan_out(FanOut &fan)
         metrics::observe_fan_out(0);
         return;
     }
-    table_close(fan.view, NoLock);
     if (!fan.direct) {
         pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
         for (const ChannelState &state : *fan.states)
@@ -324,6 +321,9 @@ void end_fan_out(FanOut &fan)
     metrics::count_rows(Table::user_conversation_view, metrics::Way::delta, fan.seen);
     metrics::count_written(Table::user_conversation_view, 0, fan.written, 0);
 
+    Changes view, reverse;
+    if (!fan.blocked.empty())
+        refresh_channels(instance, fan.blocked, view, reverse);
     recount(instance, fan.to_recount);
     if (!fan.to_reset.empty())
         refresh_settings(instance, fan.to_reset, fan.since);

@@ -46,16 +46,16 @@ Datum first_characters(const pg::Walk &message)
 LastMessage read_last_message(Source &source, int64 channel)
 {
     using namespace message_row;
-    pg::Walk &message = source.scan(Table::message, {channel});
+    pg::Walk *message = source.scan(Table::message, {channel});
     while (source.next(message, BackwardScanDirection)) {
-        if (message.is_null(deleted_at) || message.int8(deleted_at) != 0)
+        if (message->is_null(deleted_at) || message->int8(deleted_at) != 0)
             continue;
         LastMessage last;
-        last.id = message.int8(id);
-        last.sender = message.int8(sender);
-        last.time = message.int8(sent_at);
-        last.type = text_of(message, type);
-        last.content = first_characters(message);
+        last.id = message->int8(id);
+        last.sender = message->int8(sender);
+        last.time = message->int8(sent_at);
+        last.type = text_of(*message, type);
+        last.content = first_characters(*message);
         last.sender_name = read_name(source, channel, last.sender);
         return last;
     }
@@ -69,11 +69,14 @@ void read_last_messages(Instance &instance, const pg::Vector<int64> &channels,
     messages.reserve(messages.size() + channels.size());
     if (Source::can_read(instance, {Table::message, Table::channel_member, Table::biz_user})) {
         Source &source = pg::make<Source>();
+        size_t before = messages.size();
         source.begin(instance);
         for (int64 channel : channels)
             messages.push_back(read_last_message(source, channel));
         source.end();
-        return;
+        if (!source.blocked())
+            return;
+        messages.resize(before);
     }
 
     pg::Result rows = run(instance, select_last_messages, {pg::int8_array(channels)});

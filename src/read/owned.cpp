@@ -3,10 +3,7 @@
 #include "metrics/metrics.h"
 #include "read/conversation.h"
 #include "read/incident.h"
-
-extern "C" {
-#include "access/table.h"
-}
+#include "read/leaves.h"
 
 namespace hermet {
 
@@ -41,13 +38,9 @@ void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
 {
     pg::Vector<int64> &to_count = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &drifted = pg::make<pg::Vector<int64>>();
-    Relation channel = open_table(instance, Table::channel, RowExclusiveLock);
-    const pg::Path &way = path(instance, Table::channel, channel);
-    pg::Walk walk;
-    if (way.writable) {
-        pg::push_fresh_snapshot();
-        walk.begin(channel, way, 1);
-    }
+    Walks &channels = pg::make<Walks>();
+    pg::push_fresh_snapshot();
+    channels.begin(instance, Table::channel, 1, Use::update);
     for (const ChannelState &state : states) {
         const int64 *added = more.find(state.id);
         if (!added || *added == 0)
@@ -55,25 +48,25 @@ void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
         int64 members = state.member_count + *added;
         bool counted = written_since(state.written_by, state.written_in, since);
         bool fits = members >= 0 && members <= PG_INT32_MAX;
-        if (counted || !fits || !way.writable) {
+        bool allowed = true;
+        pg::Walk *row =
+            counted || !fits ? nullptr : channels.find({state.id}, &allowed);
+        if (counted || !fits || !allowed) {
             to_count.push_back(state.id);
             if (!counted && !fits)
                 drifted.push_back(state.id);
             continue;
         }
-        walk.seek({state.id});
-        if (!walk.next())
+        if (!row)
             continue;
         do {
-            walk.set(channel_row::member_count, Int32GetDatum(static_cast<int32>(members)));
-        } while (!walk.write());
+            row->set(channel_row::member_count, Int32GetDatum(static_cast<int32>(members)));
+        } while (!row->write());
     }
-    if (way.writable) {
-        walk.end();
-        PopActiveSnapshot();
-        metrics::count_written(Table::channel, 0, walk.written(), 0);
-    }
-    table_close(channel, NoLock);
+    int64 written = channels.written();
+    channels.end();
+    PopActiveSnapshot();
+    metrics::count_written(Table::channel, 0, written, 0);
     refresh_owned(instance, to_count);
     if (!drifted.empty())
         note_incident(instance, Table::channel, "id", drifted,

@@ -3,10 +3,7 @@
 #include "pg/enum.h"
 #include "pg/lock.h"
 #include "pg/subtransaction.h"
-
-extern "C" {
-#include "access/table.h"
-}
+#include "read/leaves.h"
 
 namespace hermet {
 
@@ -32,23 +29,26 @@ const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE 
 /* Whether lock_tuples() goes on where a channel is missing. */
 enum class Gaps { stop, skip };
 
-/* lock_channel_rows without the executor. */
-void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int64> &ids,
-                   size_t from, Gaps gaps, pg::Vector<ChannelState> &states)
+/* lock_channel_rows without the executor. False: not all of them can be reached so. */
+bool walk_channels(Instance &instance, const pg::Vector<int64> &ids, size_t from, Gaps gaps,
+                   pg::Vector<ChannelState> &states)
 {
     using namespace channel_row;
+    size_t before = states.size();
     pg::push_fresh_snapshot();
-    pg::Walk walk;
-    walk.begin(channel, path, 1);
+    Walks &channels = pg::make<Walks>();
+    channels.begin(instance, Table::channel, 1, Use::lock);
+    bool allowed = true;
     for (size_t i = from; i < ids.size();) {
-        walk.seek({ids[i]});
-        pg::Locked locked = walk.next() ? walk.lock() : pg::Locked::gone;
+        pg::Walk *walk = channels.find({ids[i]}, &allowed);
+        if (!allowed)
+            break;
+        pg::Locked locked = walk ? walk->lock() : pg::Locked::gone;
         if (locked == pg::Locked::changed) {
-            walk.end();
+            channels.end();
             PopActiveSnapshot();
             pg::push_fresh_snapshot();
-            walk = pg::Walk();
-            walk.begin(channel, path, 1);
+            channels.begin(instance, Table::channel, 1, Use::lock);
             continue;
         }
         if (locked == pg::Locked::gone && gaps == Gaps::stop)
@@ -57,29 +57,27 @@ void walk_channels(Relation channel, const pg::Path &path, const pg::Vector<int6
         if (locked == pg::Locked::gone)
             continue;
         auto is = [&](int column, const char *label) {
-            return !walk.is_null(column) && pg::is_label(walk[column], label);
+            return !walk->is_null(column) && pg::is_label((*walk)[column], label);
         };
-        states.push_back({walk.int8(id), is(type, "single"), is(status, "active"),
-                          DatumGetInt32(walk[member_count]), walk.written_by(), walk.written_in()});
+        states.push_back({walk->int8(id), is(type, "single"), is(status, "active"),
+                          DatumGetInt32((*walk)[member_count]), walk->written_by(),
+                          walk->written_in()});
     }
-    walk.end();
+    channels.end();
     PopActiveSnapshot();
+    if (!allowed)
+        states.erase(states.begin() + before, states.end());
+    return allowed;
 }
 
 /*
  * Locks the tuples of ids[from..] and appends their states. The statement cannot stop at a gap:
- * then it locks nothing.
+ * then it adds nothing.
  */
 void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, Gaps gaps,
                  pg::Vector<ChannelState> &states)
 {
-    Relation channel = open_table(instance, Table::channel, RowExclusiveLock);
-    const pg::Path &way = path(instance, Table::channel, channel);
-    bool direct = way.readable();
-    if (direct)
-        walk_channels(channel, way, ids, from, gaps, states);
-    table_close(channel, NoLock);
-    if (direct || gaps == Gaps::stop)
+    if (walk_channels(instance, ids, from, gaps, states) || gaps == Gaps::stop)
         return;
 
     pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids, from, ids.size())});

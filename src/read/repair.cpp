@@ -131,8 +131,11 @@ int64 fill_by_ranges(Instance &instance, Table table, const pg::Statement &selec
 bool lock_everything(Instance &instance)
 {
     return pg::attempt([&] {
-        return holds_all_keys(instance, PG_INT32_MAX) &&
-               pg::try_lock_table(instance.oid(Table::channel));
+        bool locked = holds_all_keys(instance, PG_INT32_MAX) &&
+                      pg::try_lock_table(instance.oid(Table::channel));
+        for (int i = 0; locked && i < instance.leaf_count(Table::channel); i++)
+            locked = pg::try_lock_table(instance.leaf(Table::channel, i).oid);
+        return locked;
     });
 }
 

@@ -149,10 +149,10 @@ const pg::PathColumns earlier_view = {view_columns, view_row::list_hour, 2,
 
 } // namespace
 
-const pg::Path &path(Instance &instance, Table table, Relation relation)
+const pg::Path &path(Instance &instance, Table table, Relation relation, int leaf)
 {
     bool earlier = table == Table::user_conversation_view && !instance.has_list_hour;
-    return find_path(instance, table, relation,
+    return find_path(instance, table, leaf, relation,
                      earlier ? earlier_view : tables[static_cast<int>(table)]);
 }
 

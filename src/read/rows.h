@@ -126,7 +126,13 @@ namespace event_row {
 enum { offset, table, key, operation, values, time, transaction, count };
 } // namespace event_row
 
-/* The direct way to a table's rows; `relation` is that table, opened. */
-const pg::Path &path(Instance &instance, Table table, Relation relation);
+/* The direct way to the rows of a leaf; `relation` is that leaf, opened. */
+const pg::Path &path(Instance &instance, Table table, Relation relation, int leaf = 0);
+
+/* By which column of its key a sharded instance spreads a table's rows. */
+constexpr int shard_column(Table table)
+{
+    return table == Table::user_conversation_view ? view_row::user : 0;
+}
 
 } // namespace hermet

@@ -1,10 +1,10 @@
 /*
- * The tables of an instance, row by row, found by their primary keys: each is opened when it is
- * first asked for, and all are read under one snapshot, taken after the locks.
+ * The tables of an instance, row by row, found by their primary keys: each, or each partition, is
+ * opened when it is first asked for, and all are read under one snapshot, taken after the locks.
  */
 #pragma once
 
-#include "read/rows.h"
+#include "read/leaves.h"
 
 #include <initializer_list>
 
@@ -12,41 +12,82 @@ namespace hermet {
 
 class Source {
   public:
-    /* Whether these tables can be read directly; if not, statements must do it. */
+    /*
+     * Whether these tables can be read directly; if not, statements must do it. Of a partition that
+     * cannot, blocked() tells when it is met.
+     */
     static bool can_read(Instance &instance, std::initializer_list<Table> tables);
 
     /* Takes the snapshot; end() lets go of it. In the current MemoryContext. */
     void begin(Instance &instance);
     void end();
 
-    const Instance &instance() const { return *instance_; }
+    Instance &instance() const { return *instance_; }
 
     /* The row with this key, as rows.h numbers its columns; NULL if there is none. */
     pg::Walk *find(Table table, std::initializer_list<int64> key);
-    /* A cursor over the rows whose key begins so, to be moved by next(); for one table always by
-     * the same columns. */
-    pg::Walk &scan(Table table, std::initializer_list<int64> prefix);
-    bool next(pg::Walk &walk, ScanDirection direction = ForwardScanDirection);
-
     /*
-     * A row of the write side had a NULL where the contract allows none: somebody dropped a NOT
-     * NULL. What follows from it is for the definition to say.
+     * A cursor over the rows whose key begins so, to be moved by next(); for one table always by
+     * the same columns, with the one that a sharded instance spreads its rows by. NULL if these
+     * rows cannot be read directly.
      */
-    bool unclear() const { return unclear_; }
+    pg::Walk *scan(Table table, std::initializer_list<int64> prefix);
+    bool next(pg::Walk *walk, ScanDirection direction = ForwardScanDirection);
+
+    /* A partition cannot be read directly: what was found is not all. */
+    bool blocked() const { return blocked_; }
+    /*
+     * That, or a row of the write side had a NULL where the contract allows none: somebody dropped
+     * a NOT NULL. What follows from it is for the definition to say.
+     */
+    bool unclear() const { return unclear_ || blocked_; }
 
   private:
     struct Cursor {
-        pg::Walk walk;
-        Relation relation = nullptr; /* NULL: not begun */
+        Walks walks;
+        bool begun = false;
     };
 
-    pg::Walk &seek(Cursor &cursor, Table table, std::initializer_list<int64> keys);
+    pg::Walk *seek(Cursor &cursor, Table table, std::initializer_list<int64> keys);
 
     Instance *instance_ = nullptr;
     MemoryContext memory_ = nullptr;
     bool unclear_ = false;
+    bool blocked_ = false;
     Cursor by_key_[table_count];
     Cursor by_prefix_[table_count];
+};
+
+/* The conversation rows of channels, one channel after the other. */
+class ChannelRows {
+  public:
+    /*
+     * Rows are read and written under the source's snapshot. False, and nothing is open, if the
+     * table is plain and does not allow it.
+     */
+    bool begin(Source &source, Use use);
+    void end();
+
+    /*
+     * To the rows of a channel, in order of their users. In a sharded instance they are looked for
+     * by the channel's active members: a row that nobody should have is not met.
+     */
+    void seek(int64 channel);
+    /* The next row; NULL: there is none, or blocked(). */
+    pg::Walk *next();
+    /* A partition does not allow it: the channel is left to a statement. */
+    bool blocked() const { return blocked_; }
+
+    int64 written() { return rows_.written(); }
+
+  private:
+    Source *source_ = nullptr;
+    Walks rows_;
+    bool spread_ = false;
+    bool blocked_ = false;
+    int64 channel_ = 0;
+    pg::Walk *members_ = nullptr;
+    pg::Walk *walk_ = nullptr;
 };
 
 /* Copies that outlive the walk's row; a NULL is an empty text. */

@@ -48,6 +48,25 @@ $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
 
+CREATE FUNCTION hermet.catalog_shards(OUT table_name text, OUT spread_by text, OUT shard_key text, OUT not_negative text[])
+    RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  VALUES
+    ('channel', 'channel', 'id', ARRAY['id']),
+    ('channel_member', 'channel', 'channel_id', ARRAY['channel_id', 'user_id']),
+    ('message', 'channel', 'channel_id', ARRAY['channel_id']),
+    ('friendship', 'user', 'user_id', ARRAY['user_id', 'friend_id']),
+    ('channel_read_record', 'user', 'user_id', ARRAY['user_id']),
+    ('conversation_setting', 'user', 'user_id', ARRAY['user_id']),
+    ('channel_application', 'user', 'target_id', ARRAY['target_id']),
+    ('user_conversation_view', 'user', 'user_id', NULL),
+    ('user_contact_view', 'user', 'user_id', NULL),
+    ('conversation_reverse_index', 'user', 'peer_user_id', NULL),
+    ('contact_reverse_index', 'user', 'contact_user_id', NULL)
+$$;
+COMMENT ON FUNCTION hermet.catalog_shards() IS
+    'the tables that a sharded instance partitions: into channel_shards or user_shards, by which column; columns of ids that must not be negative then';
+
 CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT column_name text, OUT type_name text,
                                        OUT default_value text, OUT nullable boolean, OUT description text)
     RETURNS SETOF record

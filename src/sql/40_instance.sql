@@ -87,11 +87,11 @@ BEGIN
       FROM hermet.catalog_tables() t
       JOIN pg_class c ON c.relname = t.table_name AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
   LOOP
-    IF r.relkind <> 'r' THEN
+    IF r.relkind <> 'r' AND (r.relkind <> 'p' OR r.side = 'state' OR r.table_name = 'biz_user') THEN
       RETURN NEXT format('%s is not a plain table', r.table_name);
       CONTINUE;
     END IF;
-    IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = r.oid OR i.inhrelid = r.oid) THEN
+    IF EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = r.oid OR i.inhparent = r.oid AND r.relkind = 'r') THEN
       RETURN NEXT format('table %s inherits or is inherited from: rows of a child fire no trigger', r.table_name);
     END IF;
     IF r.relpersistence <> 'p' THEN
@@ -120,6 +120,7 @@ BEGIN
            AND a.attname NOT IN (SELECT k.column_name FROM hermet.catalog_columns() k WHERE k.table_name = r.table_name);
     END IF;
   END LOOP;
+  RETURN QUERY SELECT hermet.misfit_shards(target);
 END
 $$;
 COMMENT ON FUNCTION hermet.misfits(name) IS
@@ -172,31 +173,39 @@ END
 $$;
 COMMENT ON FUNCTION hermet.misfit_rows(name) IS 'rows of existing tables that contradict a NOT NULL or a key of the catalog, a line each';
 
-CREATE FUNCTION hermet.missing_keys(target name, OUT table_name text, OUT key text[], OUT predicate text, OUT is_primary boolean)
+CREATE FUNCTION hermet.missing_keys(target name, OUT table_name text, OUT key text[], OUT predicate text, OUT is_primary boolean,
+                                    OUT index_name text)
     RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH wanted AS (
-    SELECT t.table_name, t.key, NULL AS predicate, true AS is_primary FROM hermet.catalog_tables() t
+    SELECT t.table_name, t.key, NULL AS predicate, true AS is_primary, NULL AS index_name FROM hermet.catalog_tables() t
     UNION ALL
-    SELECT i.table_name, i.key, i.predicate, false FROM hermet.catalog_indexes() i WHERE i.is_unique)
-  SELECT w.table_name, w.key, w.predicate, w.is_primary
-    FROM wanted w
-    JOIN pg_class c ON c.relname = w.table_name AND c.relkind = 'r'
-     AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+    SELECT i.table_name, i.key, i.predicate, false, i.index_name FROM hermet.catalog_indexes() i WHERE i.is_unique),
+  fitting AS (
+    -- A unique key of a partitioned table has the column that it is partitioned by.
+    SELECT w.table_name, c.oid, w.predicate, w.is_primary, w.index_name,
+           CASE WHEN c.relkind = 'p' AND s.shard_key <> ALL (w.key) THEN w.key || s.shard_key ELSE w.key END AS key
+      FROM wanted w
+      JOIN pg_class c ON c.relname = w.table_name AND c.relkind IN ('r', 'p')
+       AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = target)
+      LEFT JOIN hermet.catalog_shards() s ON s.table_name = w.table_name)
+  SELECT w.table_name, w.key, w.predicate, w.is_primary, w.index_name
+    FROM fitting w
    WHERE NOT EXISTS (
      SELECT FROM pg_index x
-      WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indexprs IS NULL
+      WHERE x.indrelid = w.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indexprs IS NULL
         AND (x.indpred IS NULL) = (w.predicate IS NULL)
         AND ARRAY(SELECT a.attname::text FROM unnest(x.indkey[0:x.indnkeyatts - 1]) WITH ORDINALITY u(attnum, o)
-                    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum ORDER BY u.o) = w.key)
+                    JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = u.attnum ORDER BY u.o) = w.key)
 $$;
 COMMENT ON FUNCTION hermet.missing_keys(name) IS 'unique keys of the catalog that a schema''s existing tables do not have';
 
 /* Adds to a schema whatever of the catalog it lacks; changes nothing that is there. */
-CREATE FUNCTION hermet.complete_schema(target name) RETURNS void
+CREATE FUNCTION hermet.complete_schema(target name, channel_shards int DEFAULT NULL, user_shards int DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   r record;
+  counts record;
   any_value text;
   misfits text[] := ARRAY(SELECT hermet.misfits(target));
 BEGIN
@@ -217,24 +226,26 @@ BEGIN
                    (SELECT string_agg(quote_literal(l), ', ') FROM unnest(r.labels) l));
   END LOOP;
 
-  FOR r IN SELECT t.* FROM hermet.catalog_tables() t WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL
+  SELECT * INTO counts FROM hermet.shard_counts(target);
+  FOR r IN SELECT t.table_name, s.spread_by
+             FROM hermet.catalog_tables() t LEFT JOIN hermet.catalog_shards() s USING (table_name)
+            WHERE to_regclass(format('%I.%I', target, t.table_name)) IS NULL
   LOOP
-    EXECUTE format('CREATE TABLE %I.%I (%s)%s', target, r.table_name,
-      (SELECT string_agg(format('%I %s%s%s', k.column_name, hermet.type_sql(target, k.type_name),
-                                CASE WHEN k.nullable THEN '' ELSE ' NOT NULL' END, hermet.default_sql(k.default_value)),
-                         ', ' ORDER BY k.ordinal)
-         FROM hermet.catalog_columns() k WHERE k.table_name = r.table_name),
-      -- Room on each page, so that updates by messages stay on it (HOT).
-      CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)'
-                        WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END);
+    PERFORM hermet.create_table(target, r.table_name,
+      CASE r.spread_by WHEN 'channel' THEN coalesce(channel_shards, counts.channel_shards)
+                       WHEN 'user' THEN coalesce(user_shards, counts.user_shards) ELSE 0 END);
   END LOOP;
 
-  IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = format('%I.user_conversation_view', target)::regclass
-                AND a.attname = 'user_id' AND NOT coalesce(a.attoptions::text LIKE '%n_distinct=%', false)) THEN
+  FOR r IN SELECT x.name, CASE WHEN c.relkind = 'p' THEN 'n_distinct_inherited' ELSE 'n_distinct' END AS option
+             FROM hermet.relations(target) x
+             JOIN pg_class c ON c.oid = x.relation
+             JOIN pg_attribute a ON a.attrelid = x.relation AND a.attname = 'user_id'
+            WHERE x.table_name = 'user_conversation_view' AND NOT coalesce(a.attoptions::text LIKE '%n_distinct%=%', false)
+  LOOP
     -- A prepared list is planned for the average user. Expecting 200 conversations, it takes the order of the
     -- index, which costs who has fewer nothing, and spares who has thousands to read them all.
-    EXECUTE format('ALTER TABLE %I.user_conversation_view ALTER COLUMN user_id SET (n_distinct = -0.005)', target);
-  END IF;
+    EXECUTE format('ALTER TABLE %s ALTER COLUMN user_id SET (%s = -0.005)', r.name, r.option);
+  END LOOP;
 
   FOR r IN
     SELECT k.*, a.attnum, a.atthasdef, a.attnotnull
@@ -288,9 +299,11 @@ BEGIN
   END LOOP;
 
   FOR r IN
-    SELECT i.* FROM hermet.catalog_indexes() i
+    SELECT i.table_name, i.index_name, i.is_unique, i.predicate,
+           coalesce((SELECT k.key FROM hermet.missing_keys(target) k WHERE k.index_name = i.index_name), i.key) AS key
+      FROM hermet.catalog_indexes() i
      WHERE CASE WHEN i.is_unique
-                THEN EXISTS (SELECT FROM hermet.missing_keys(target) k WHERE k.table_name = i.table_name AND k.key = i.key)
+                THEN EXISTS (SELECT FROM hermet.missing_keys(target) k WHERE k.index_name = i.index_name)
                 -- Any index that begins with the same columns serves as well.
                 ELSE NOT EXISTS (
                   SELECT FROM pg_index x
@@ -308,11 +321,10 @@ BEGIN
   END LOOP;
 
   FOR r IN
-    SELECT t.trigger_name, t.table_name, t.definition FROM hermet.catalog_triggers() t
-     WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgname = t.trigger_name
-                          AND g.tgrelid = format('%I.%I', target, t.table_name)::regclass)
+    SELECT w.definition FROM hermet.wanted_triggers(target, false) w
+     WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgname = w.trigger_name AND g.tgrelid = w.relation)
   LOOP
-    EXECUTE format('CREATE TRIGGER %I ', r.trigger_name) || format(r.definition, target, r.table_name);
+    EXECUTE r.definition;
   END LOOP;
 
   -- The write side may have been there before, with comments of its own.
@@ -336,7 +348,7 @@ BEGIN
   EXECUTE format('INSERT INTO %I.hermet_instance (version) VALUES (%L)', target, hermet.version());
 END
 $$;
-COMMENT ON FUNCTION hermet.complete_schema(name) IS
+COMMENT ON FUNCTION hermet.complete_schema(name, int, int) IS
     'adds the types, tables, columns, keys, indexes, triggers and comments of the catalog that a schema lacks';
 
 CREATE FUNCTION hermet.validate_schema(target name) RETURNS void
@@ -380,10 +392,7 @@ BEGIN
       USING ERRCODE = 'null_value_not_allowed',
             HINT = 'Name the schema; current_schema() is NULL where the search_path has no existing schema.';
   END IF;
-  IF channel_shards <> 0 OR user_shards <> 0 THEN
-    RAISE EXCEPTION 'sharded instances are not supported yet'
-      USING ERRCODE = 'feature_not_supported', HINT = 'Leave channel_shards and user_shards at 0 for plain tables.';
-  END IF;
+  PERFORM hermet.require_shards(channel_shards, user_shards);
   IF target LIKE 'pg\_%' OR target IN ('', 'hermet', 'information_schema') THEN
     RAISE EXCEPTION 'schema "%" cannot hold an instance', target
       USING ERRCODE = 'invalid_schema_name', HINT = 'Choose a schema of your own.';
@@ -399,12 +408,15 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = target) THEN
     EXECUTE format('CREATE SCHEMA %I', target);
   END IF;
-  PERFORM hermet.complete_schema(target);
+  IF channel_shards + user_shards > 0 THEN
+    PERFORM hermet.create_shard_operators(target);
+  END IF;
+  PERFORM hermet.complete_schema(target, channel_shards, user_shards);
   PERFORM hermet.validate_schema(target);
 END
 $$;
 COMMENT ON FUNCTION hermet.create_tables(name, int, int) IS
-    'makes an instance in a schema (created when missing): tables, read side and triggers, owned by the caller';
+    'makes an instance in a schema (created when missing): tables, plain or in so many partitions, read side and triggers, owned by the caller';
 
 CREATE FUNCTION hermet.seconds_since(started_at timestamptz) RETURNS numeric
     LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
@@ -470,6 +482,7 @@ BEGIN
       JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_proc f ON f.oid = t.tgfoid
      WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT t.tgisinternal
+       AND t.tgparentid = 0 -- that of a partition goes with the table's
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %I.%I', r.tgname, target, r.relname);
   END LOOP;
@@ -477,24 +490,32 @@ END
 $$;
 COMMENT ON FUNCTION hermet.detach(name) IS 'takes hermet''s triggers away from an instance; all data stays';
 
-CREATE FUNCTION hermet.bad_triggers(target name, OUT table_name text, OUT trigger_name text, OUT is_there boolean)
+-- Of BEFORE ROW triggers the server makes those of the partitions itself.
+CREATE FUNCTION hermet.wanted_triggers(target name, events boolean, OUT relation oid, OUT trigger_name text, OUT definition text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT r.relation, t.trigger_name,
+         format('CREATE TRIGGER %I ', t.trigger_name) || replace(t.definition, ' ON %I.' || t.table_name || ' ', ' ON ' || r.name || ' ')
+    FROM (SELECT * FROM hermet.catalog_triggers()
+          UNION ALL
+          SELECT * FROM hermet.catalog_event_triggers() WHERE events) t
+    JOIN hermet.relations(target) r USING (table_name)
+   WHERE NOT r.is_partition OR t.definition LIKE '%FOR EACH STATEMENT%'
+$$;
+COMMENT ON FUNCTION hermet.wanted_triggers(name, boolean) IS
+    'the triggers that the tables of an instance and their partitions should have, as pg_get_triggerdef() writes them';
+
+CREATE FUNCTION hermet.bad_triggers(target name, OUT relation oid, OUT trigger_name text, OUT is_there boolean, OUT is_clone boolean)
     RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH found AS (
-    SELECT c.relname::text AS table_name, g.tgname::text AS trigger_name, g.tgenabled, pg_get_triggerdef(g.oid) AS definition
-      FROM pg_trigger g
-      JOIN pg_class c ON c.oid = g.tgrelid
-      JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT g.tgrelid AS relation, g.tgname::text AS trigger_name, g.tgenabled, pg_get_triggerdef(g.oid) AS definition, g.tgparentid <> 0 AS is_clone
+      FROM hermet.relations(target) r
+      JOIN pg_trigger g ON g.tgrelid = r.relation AND NOT g.tgisinternal
       JOIN pg_proc f ON f.oid = g.tgfoid
-     WHERE n.nspname = target AND f.pronamespace = 'hermet'::regnamespace AND NOT g.tgisinternal),
-  wanted AS (
-    SELECT t.table_name, t.trigger_name,
-           format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name) AS definition
-      FROM (SELECT * FROM hermet.catalog_triggers()
-            UNION ALL
-            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t)
-  SELECT table_name, trigger_name, f.definition IS NOT NULL
-    FROM found f FULL JOIN wanted w USING (table_name, trigger_name)
+     WHERE f.pronamespace = 'hermet'::regnamespace AND (g.tgparentid = 0 OR g.tgenabled <> 'O'))
+  SELECT relation, trigger_name, f.definition IS NOT NULL, coalesce(f.is_clone, false)
+    FROM found f FULL JOIN hermet.wanted_triggers(target, hermet.events_enabled(target)) w USING (relation, trigger_name)
    WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> 'O'
 $$;
 COMMENT ON FUNCTION hermet.bad_triggers(name) IS
@@ -541,9 +562,10 @@ BEGIN
   IF NOT suspect THEN
     PERFORM hermet.repair(target);
   END IF;
-  FOR r IN SELECT b.table_name, b.trigger_name FROM hermet.bad_triggers(target) b WHERE b.is_there
+  FOR r IN SELECT b.relation::regclass, b.trigger_name, b.is_clone FROM hermet.bad_triggers(target) b WHERE b.is_there
   LOOP
-    EXECUTE format('DROP TRIGGER %I ON %I.%I', r.trigger_name, target, r.table_name);
+    EXECUTE format(CASE WHEN r.is_clone THEN 'ALTER TABLE %2$s ENABLE TRIGGER %1$I' ELSE 'DROP TRIGGER %1$I ON %2$s' END,
+                   r.trigger_name, r.relation);
   END LOOP;
   PERFORM hermet.complete_schema(target);
   FOR r IN

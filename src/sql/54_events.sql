@@ -41,17 +41,16 @@ BEGIN
       USING ERRCODE = 'undefined_table', HINT = 'hermet.upgrade() makes it.';
   END IF;
   FOR r IN
-    SELECT t.table_name, t.trigger_name, t.definition, g.oid IS NOT NULL AS is_there
-      FROM hermet.catalog_event_triggers() t
-      LEFT JOIN pg_trigger g ON g.tgname = t.trigger_name AND NOT g.tgisinternal
-                            AND g.tgrelid = to_regclass(format('%I.%I', target, t.table_name))
-     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
-        OR pg_get_triggerdef(g.oid) <> format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name)
+    SELECT t.relation::regclass, t.trigger_name, t.definition, g.oid IS NOT NULL AS is_there
+      FROM hermet.wanted_triggers(target, true) t
+      LEFT JOIN pg_trigger g ON g.tgname = t.trigger_name AND NOT g.tgisinternal AND g.tgrelid = t.relation
+     WHERE t.trigger_name LIKE 'hermet\_event\_%'
+       AND (g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A') OR pg_get_triggerdef(g.oid) <> t.definition)
   LOOP
     IF r.is_there THEN
-      EXECUTE format('DROP TRIGGER %I ON %I.%I', r.trigger_name, target, r.table_name);
+      EXECUTE format('DROP TRIGGER %I ON %s', r.trigger_name, r.relation);
     END IF;
-    EXECUTE format('CREATE TRIGGER %I ', r.trigger_name) || format(r.definition, target, r.table_name);
+    EXECUTE r.definition;
   END LOOP;
 END
 $$;

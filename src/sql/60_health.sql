@@ -44,8 +44,8 @@ BEGIN
   RETURN QUERY
     SELECT 'owners differ', quote_ident(target),
            format('tables belong to %s: give all of them one owner', string_agg(DISTINCT pg_get_userbyid(c.relowner)::text, ', '))
-      FROM hermet.catalog_tables() t
-      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+      FROM hermet.relations(target) t
+      JOIN pg_class c ON c.oid = t.relation
     HAVING count(DISTINCT c.relowner) > 1;
   RETURN QUERY
     SELECT 'key missing', format('%I.%I', target, k.table_name), format('(%s) is not unique', array_to_string(k.key, ', '))
@@ -55,43 +55,45 @@ BEGIN
     SELECT CASE WHEN g.oid IS NULL THEN 'trigger missing'
                 WHEN g.tgenabled NOT IN ('O', 'A') THEN 'trigger disabled'
                 ELSE 'trigger altered' END,
-           format('%I.%I.%I', target, t.table_name, t.trigger_name),
+           format('%s.%I', r.name, coalesce(t.trigger_name, g.tgname::text)),
            CASE WHEN g.oid IS NULL THEN 'hermet.upgrade() makes it anew, and repairs'
                 WHEN g.tgenabled = 'R' THEN 'fires in replication only'
                 WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
                 ELSE pg_get_triggerdef(g.oid) END
-      FROM (SELECT * FROM hermet.catalog_triggers()
-            UNION ALL
-            SELECT * FROM hermet.catalog_event_triggers() WHERE hermet.events_enabled(target)) t
-      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
-      LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = t.trigger_name AND NOT g.tgisinternal
-     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A')
-        OR pg_get_triggerdef(g.oid) <> format('CREATE TRIGGER %I ', t.trigger_name) || format(t.definition, target, t.table_name);
+      FROM hermet.wanted_triggers(target, hermet.events_enabled(target)) t
+      JOIN hermet.relations(target) r ON r.relation = t.relation
+      LEFT JOIN pg_trigger g ON g.tgrelid = t.relation AND g.tgname = t.trigger_name AND NOT g.tgisinternal
+     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A') OR pg_get_triggerdef(g.oid) <> t.definition;
   RETURN QUERY
-    SELECT 'trigger on the read side', format('%I.%I.%I', target, t.table_name, g.tgname),
+    SELECT 'trigger disabled', format('%s.%I', r.name, g.tgname), 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
+      FROM hermet.relations(target) r
+      JOIN pg_trigger g ON g.tgrelid = r.relation AND g.tgparentid <> 0 AND g.tgenabled NOT IN ('O', 'A')
+      JOIN pg_proc f ON f.oid = g.tgfoid AND f.pronamespace = 'hermet'::regnamespace;
+  RETURN QUERY
+    SELECT 'trigger on the read side', format('%s.%I', r.name, g.tgname),
            'a BEFORE ROW trigger may change what hermet writes'
-      FROM hermet.catalog_tables() t
-      JOIN pg_trigger g ON g.tgrelid = to_regclass(format('%I.%I', target, t.table_name))
-     WHERE t.side = 'read' AND NOT g.tgisinternal AND g.tgtype & 3 = 3 AND g.tgenabled <> 'D';
+      FROM hermet.relations(target) r
+      JOIN pg_trigger g ON g.tgrelid = r.relation
+     WHERE r.side = 'read' AND NOT g.tgisinternal AND g.tgparentid = 0 AND g.tgtype & 3 = 3 AND g.tgenabled <> 'D';
   RETURN QUERY
-    SELECT 'rule on a table', format('%I.%I', target, t.table_name), format('rule %I may turn writes elsewhere', r.rulename)
-      FROM hermet.catalog_tables() t
-      JOIN pg_rewrite r ON r.ev_class = to_regclass(format('%I.%I', target, t.table_name))
+    SELECT 'rule on a table', t.name, format('rule %I may turn writes elsewhere', r.rulename)
+      FROM hermet.relations(target) t
+      JOIN pg_rewrite r ON r.ev_class = t.relation
      WHERE t.side <> 'state';
 
   RETURN QUERY
-    SELECT 'direct writes allowed', format('%I.%I', target, t.table_name),
+    SELECT 'direct writes allowed', t.name,
            format('role %s has %s', CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
                   string_agg(DISTINCT a.privilege_type, ', '))
-      FROM hermet.catalog_tables() t
-      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+      FROM hermet.relations(target) t
+      JOIN pg_class c ON c.oid = t.relation
      CROSS JOIN LATERAL (
            SELECT x.grantee, x.privilege_type FROM aclexplode(c.relacl) x
            UNION ALL
            SELECT x.grantee, x.privilege_type FROM pg_attribute b, aclexplode(b.attacl) x WHERE b.attrelid = c.oid) a
      WHERE t.side <> 'write' AND a.grantee <> c.relowner
        AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
-     GROUP BY t.table_name, a.grantee;
+     GROUP BY t.name, a.grantee;
 
   -- Offsets that a session keeps in store would come late; so would those of a sequence that goes back.
   RETURN QUERY

@@ -3,6 +3,7 @@
  * its columns are hermet's own.
  */
 #include "pg/function.h"
+#include "pg/partition.h"
 #include "read/columns.h"
 #include "read/owned.h"
 #include "write/firing.h"
@@ -104,7 +105,7 @@ SELECT d.channel_member_count, d.last_message_at, d.last_message_id FROM ({owned
  */
 void read_owned(Relation relation, int64 id, Datum *values)
 {
-    Instance &instance = find_instance(RelationGetNamespace(relation));
+    Instance &instance = find_instance(get_rel_namespace(pg::find_root(relation)));
     pg::Session session;
     session.begin(instance.owner);
     pg::Vector<int64> &ids = pg::make<pg::Vector<int64>>();

@@ -78,25 +78,27 @@ SELECT DISTINCT c.id
 pg::Vector<int64> &find_spoken(Instance &instance, const ConversationKeys &members)
 {
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
-    if (!Source::can_read(instance, {Table::channel, Table::message})) {
-        pg::Result rows = run(instance, select_spoken,
-                              {pg::int8_array(members.users), pg::int8_array(members.channels)});
-        for (uint64 i = 0; i < rows.count; i++)
-            channels.push_back(rows.int8(i, 0));
-        return channels;
+    if (Source::can_read(instance, {Table::channel, Table::message})) {
+        Source &source = pg::make<Source>();
+        source.begin(instance);
+        for (size_t i = 0; i < members.users.size(); i++) {
+            int64 channel = members.channels[i];
+            const pg::Walk *c = source.find(Table::channel, {channel});
+            const pg::Walk *last =
+                c ? source.find(Table::message, {channel, c->int8(channel_row::last_id)}) : nullptr;
+            if (last && last->int8(message_row::sender) == members.users[i])
+                channels.push_back(channel);
+        }
+        source.end();
+        pg::make_unique(channels);
+        if (!source.blocked())
+            return channels;
+        channels.clear();
     }
-    Source &source = pg::make<Source>();
-    source.begin(instance);
-    for (size_t i = 0; i < members.users.size(); i++) {
-        int64 channel = members.channels[i];
-        const pg::Walk *c = source.find(Table::channel, {channel});
-        const pg::Walk *last =
-            c ? source.find(Table::message, {channel, c->int8(channel_row::last_id)}) : nullptr;
-        if (last && last->int8(message_row::sender) == members.users[i])
-            channels.push_back(channel);
-    }
-    source.end();
-    pg::make_unique(channels);
+    pg::Result rows = run(instance, select_spoken,
+                          {pg::int8_array(members.users), pg::int8_array(members.channels)});
+    for (uint64 i = 0; i < rows.count; i++)
+        channels.push_back(rows.int8(i, 0));
     return channels;
 }
 

@@ -1,18 +1,39 @@
 #include "write/firing.h"
 
 #include "pg/lock.h"
+#include "pg/partition.h"
 
 extern "C" {
+#include "storage/proc.h"
 #include "utils/snapmgr.h"
 }
 
 namespace hermet {
 
-bool begin_firing(TriggerData *trigger, const char *table, Firing &firing)
+namespace {
+
+/* Whether the same statement has truncated the table that this partition belongs to. */
+bool is_done(const Firing &firing, Truncated &truncated)
+{
+    Truncated now = {firing.root, MyProc->lxid, firing.since};
+    bool whole = RelationGetRelid(firing.trigger->tg_relation) == firing.root;
+    bool done = !whole && truncated.root == now.root && truncated.transaction == now.transaction &&
+                truncated.command == now.command;
+    if (whole)
+        truncated = now;
+    return done;
+}
+
+} // namespace
+
+bool begin_firing(TriggerData *trigger, const char *table, Truncated &truncated, Firing &firing)
 {
     Relation relation = trigger->tg_relation;
     pg::require_after_statement(trigger);
-    if (strcmp(RelationGetRelationName(relation), table) != 0)
+    firing.root = pg::find_root(relation);
+    firing.schema = get_rel_namespace(firing.root);
+    const char *name = get_rel_name(firing.root);
+    if (!name || strcmp(name, table) != 0)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("trigger \"%s\" of table \"%s\" is fired on table \"%s\"",
                        trigger->tg_trigger->tgname, table, RelationGetRelationName(relation)),
@@ -31,7 +52,7 @@ bool begin_firing(TriggerData *trigger, const char *table, Firing &firing)
      * what the triggers of this statement wrote before, nested statements included, is later.
      */
     firing.since = GetActiveSnapshot()->curcid;
-    if (firing.truncate || old_count > 0 || new_count > 0)
+    if (firing.truncate ? !is_done(firing, truncated) : old_count > 0 || new_count > 0)
         return true;
     firing.old_rows.close();
     firing.new_rows.close();
@@ -59,11 +80,8 @@ void Firing::rewind()
 
 void begin_maintenance(Firing &firing, pg::Session &session)
 {
-    Instance &instance = find_instance(RelationGetNamespace(firing.trigger->tg_relation));
-    firing.instance = &instance;
-    session.begin(instance.owner, metrics::cause_of(firing.table));
-    lock_relations(instance);
-    pg::lock_instance_intention(instance.schema);
+    session.begin(find_instance(firing.schema).owner, metrics::cause_of(firing.table));
+    firing.instance = &lock_instance(firing.schema);
 }
 
 } // namespace hermet

@@ -13,6 +13,8 @@ namespace hermet {
 struct Firing {
     TriggerData *trigger;
     Table table;
+    Oid root;   /* the table of the write side: what fires may be a partition of it */
+    Oid schema; /* its schema */
     Instance *instance; /* known in apply(), not in collect() */
     bool truncate;
     pg::Rows old_rows;
@@ -43,8 +45,18 @@ template <class State> struct Maintenance {
     void (*truncate)(Firing &firing);
 };
 
-/* Opens the transition tables; false for a statement that changed nothing. */
-bool begin_firing(TriggerData *trigger, const char *table, Firing &firing);
+/* TRUNCATE of a partitioned table fires for it, and then for each partition. */
+struct Truncated {
+    Oid root;
+    LocalTransactionId transaction;
+    CommandId command;
+};
+
+/*
+ * Opens the transition tables; false for a statement that changed nothing, or that `truncated` says
+ * to be done with.
+ */
+bool begin_firing(TriggerData *trigger, const char *table, Truncated &truncated, Firing &firing);
 void begin_maintenance(Firing &firing, pg::Session &session);
 
 template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
@@ -52,9 +64,10 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
     Firing &firing = pg::make<Firing>();
     firing.watch.start();
     firing.table = maintenance.table;
-    if (!begin_firing(trigger, table_name(maintenance.table), firing))
+    static Truncated truncated;
+    if (!begin_firing(trigger, table_name(maintenance.table), truncated, firing))
         return PointerGetDatum(nullptr);
-    if (loads_in_bulk(RelationGetNamespace(trigger->tg_relation))) {
+    if (loads_in_bulk(firing.schema)) {
         firing.old_rows.close();
         firing.new_rows.close();
         return PointerGetDatum(nullptr);

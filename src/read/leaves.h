@@ -1,0 +1,170 @@
+/*
+ * Rows of a table wherever they are: of a plain table's only leaf, or of a sharded table's
+ * partitions, each of which is opened when a row of it is first sought. Item is what walks over the
+ * rows of one leaf: a pg::Walk or a pg::Store.
+ */
+#pragma once
+
+#include "read/rows.h"
+
+extern "C" {
+#include "access/table.h"
+}
+
+namespace hermet {
+
+/* What is done with the rows of a leaf, and what its path must allow for it. */
+enum class Use { read, lock, update, write };
+
+template <class Item> class Leaves {
+  public:
+    /* In the current MemoryContext. */
+    void begin(Instance &instance, Table table, Use use)
+    {
+        instance_ = &instance;
+        table_ = table;
+        use_ = use;
+        memory_ = CurrentMemoryContext;
+        opened_.assign(instance.leaf_count(table), nullptr);
+        list_.clear();
+    }
+
+    /*
+     * The item of the leaf that has the rows with this value of the shard column; start(item,
+     * relation, path) begins one under the active snapshot. NULL if this leaf does not allow the
+     * use: then the rows are left to a statement.
+     */
+    template <class Start> Item *at(int64 key, Start start)
+    {
+        int number = instance_->leaf_of(table_, key);
+        Opened *&opened = opened_[number];
+        if (!opened)
+            opened = &open(number, start);
+        return opened->usable ? &opened->item : nullptr;
+    }
+
+    /* Whether a plain table allows the use; a sharded one is asked leaf by leaf. */
+    template <class Start> bool allows(Start start)
+    {
+        return opened_.size() > 1 || at(0, start);
+    }
+
+    template <class Each> void for_each(Each each)
+    {
+        for (Opened *opened : list_)
+            if (opened->usable)
+                each(opened->item);
+    }
+
+    void end()
+    {
+        for (Opened *opened : list_) {
+            if (opened->usable)
+                opened->item.end();
+            table_close(opened->relation, NoLock);
+        }
+        opened_.clear();
+        list_.clear();
+    }
+
+  private:
+    struct Opened {
+        Relation relation;
+        bool usable;
+        Item item;
+    };
+
+    bool is_usable(const pg::Path &path) const
+    {
+        switch (use_) {
+            case Use::read:
+            case Use::lock:
+                return path.readable();
+            case Use::update:
+                return path.writable;
+            case Use::write:
+                return path.insertable;
+        }
+        return false;
+    }
+
+    template <class Start> Opened &open(int number, Start start)
+    {
+        MemoryContext caller = MemoryContextSwitchTo(memory_);
+        Opened &opened = pg::make<Opened>();
+        LOCKMODE mode = use_ == Use::read ? AccessShareLock : RowExclusiveLock;
+        opened.relation = open_leaf(*instance_, table_, number, mode);
+        const pg::Path &way = path(*instance_, table_, opened.relation, number);
+        opened.usable = is_usable(way);
+        if (opened.usable)
+            start(opened.item, opened.relation, way);
+        list_.push_back(&opened);
+        MemoryContextSwitchTo(caller);
+        return opened;
+    }
+
+    Instance *instance_ = nullptr;
+    Table table_{};
+    Use use_{};
+    MemoryContext memory_ = nullptr;
+    pg::Vector<Opened *> opened_; /* by number; NULL: not yet */
+    pg::Vector<Opened *> list_;   /* those that are opened */
+};
+
+/* Walks over a table's rows, sought by the first columns of their key. */
+class Walks {
+  public:
+    void begin(Instance &instance, Table table, int keys, Use use)
+    {
+        table_ = table;
+        keys_ = keys;
+        leaves_.begin(instance, table, use);
+    }
+    bool allows() { return leaves_.allows(starter()); }
+
+    /*
+     * The walk, set to the rows with this key, to be moved by its next(); NULL as Leaves::at(). The
+     * shard column must be among the columns that are given, or the table plain.
+     */
+    pg::Walk *seek(std::initializer_list<int64> key)
+    {
+        size_t column = shard_column(table_);
+        pg::Walk *walk =
+            leaves_.at(column < key.size() ? key.begin()[column] : 0, starter());
+        if (walk)
+            walk->seek(key);
+        return walk;
+    }
+    /* The row with this key; NULL if there is none, or its leaf does not allow it. */
+    pg::Walk *find(std::initializer_list<int64> key, bool *allowed = nullptr)
+    {
+        pg::Walk *walk = seek(key);
+        if (allowed)
+            *allowed = walk;
+        return walk && walk->next() ? walk : nullptr;
+    }
+
+    int64 written()
+    {
+        int64 rows = 0;
+        leaves_.for_each([&](const pg::Walk &walk) { rows += walk.written(); });
+        return rows;
+    }
+    void end() { leaves_.end(); }
+
+  private:
+    struct Starter {
+        int keys;
+        void operator()(pg::Walk &walk, Relation relation, const pg::Path &path) const
+        {
+            walk.begin(relation, path, keys);
+        }
+    };
+    Starter starter() const { return {keys_}; }
+
+    Table table_{};
+    int keys_ = 0;
+    Leaves<pg::Walk> leaves_;
+};
+
+} // namespace hermet

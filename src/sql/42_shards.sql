@@ -1,0 +1,171 @@
+/*
+ * Shards: tables of an instance as PostgreSQL's own hash partitions, row r of table t in partition t_<key mod n>. The
+ * operator class hashes a bigint to itself less the seed of partition hashing, so that the server's arithmetic ends in
+ * (key + 230) mod n for every power of two up to 256: partition k is made for that remainder.
+ */
+
+CREATE FUNCTION hermet.create_shard_operators(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF target IS NULL OR NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = target) THEN
+    RAISE EXCEPTION 'schema "%" does not exist', target USING ERRCODE = 'invalid_schema_name';
+  END IF;
+  IF hermet.has_shard_operators(target) THEN
+    RETURN;
+  END IF;
+  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+    RAISE EXCEPTION 'permission denied to create the operator class of sharded tables'
+      USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'PostgreSQL lets only superusers create operator classes.',
+            HINT = format('Have a superuser call hermet.create_shard_operators(%L) once; the tables can be made by anybody who may create them.', target);
+  END IF;
+  -- In the instance's schema and of built-in functions only: it stays, and works, when the extension is dropped.
+  EXECUTE format('CREATE OPERATOR FAMILY %I.hermet_modulo_ops USING hash', target);
+  EXECUTE format('CREATE OPERATOR CLASS %1$I.hermet_modulo_ops FOR TYPE bigint USING hash FAMILY %1$I.hermet_modulo_ops AS '
+                 'OPERATOR 1 = (bigint, bigint), FUNCTION 2 (bigint, bigint) int8mi(bigint, bigint)', target);
+  -- So that comparisons with literals, which are integers, find their partition, too.
+  EXECUTE format('ALTER OPERATOR FAMILY %I.hermet_modulo_ops USING hash ADD '
+                 'OPERATOR 1 = (bigint, integer), FUNCTION 2 (integer, integer) int48mi(integer, bigint), '
+                 'OPERATOR 1 = (bigint, smallint), FUNCTION 2 (smallint, smallint) int28mi(smallint, bigint)', target);
+END
+$$;
+COMMENT ON FUNCTION hermet.create_shard_operators(name) IS
+    'makes the operator class that sharded tables of a schema are partitioned by; for superusers; does nothing if it is there';
+
+CREATE FUNCTION hermet.has_shard_operators(target name) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_opclass o JOIN pg_namespace n ON n.oid = o.opcnamespace
+                  WHERE n.nspname = target AND o.opcname = 'hermet_modulo_ops')
+$$;
+COMMENT ON FUNCTION hermet.has_shard_operators(name) IS 'whether a schema has the operator class of sharded tables';
+
+CREATE FUNCTION hermet.require_shards(channel_shards int, user_shards int) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  largest int := greatest(channel_shards, user_shards);
+BEGIN
+  IF channel_shards NOT IN (0, 1, 2, 4, 8, 16, 32, 64, 128, 256) OR user_shards NOT IN (0, 1, 2, 4, 8, 16, 32, 64, 128, 256) THEN
+    RAISE EXCEPTION 'channel_shards and user_shards must be powers of two up to 256, or 0 for plain tables'
+      USING ERRCODE = 'invalid_parameter_value', DETAIL = format('They are %s and %s.', channel_shards, user_shards);
+  END IF;
+  IF current_setting('max_locks_per_transaction')::int < largest AND largest > 16 THEN
+    RAISE EXCEPTION 'max_locks_per_transaction is too low for % partitions a table', largest
+      USING ERRCODE = 'configuration_limit_exceeded',
+            DETAIL = format('It is %s. A statement that reads a whole table locks each of its partitions and their indexes.',
+                            current_setting('max_locks_per_transaction')),
+            HINT = format('Set max_locks_per_transaction = %s in postgresql.conf and restart the server.', greatest(largest, 64));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.require_shards(int, int) IS 'an error unless these numbers of shards can be made on this server';
+
+-- A parsed bound, as the server writes it: FOR VALUES WITH (modulus 64, remainder 38).
+CREATE FUNCTION hermet.shard_of(partition oid, OUT modulus int, OUT shard int)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT m[1]::int, ((m[2]::int - 230) % m[1]::int + m[1]::int) % m[1]::int
+    FROM pg_class c, regexp_match(pg_get_expr(c.relpartbound, c.oid), 'modulus (\d+), remainder (\d+)') m
+   WHERE c.oid = partition
+$$;
+COMMENT ON FUNCTION hermet.shard_of(oid) IS 'which keys a partition holds: those that are "shard" modulo "modulus"';
+
+CREATE FUNCTION hermet.relations(target name, OUT table_name text, OUT side text, OUT relation oid, OUT name text, OUT is_partition boolean)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH t AS MATERIALIZED (
+    SELECT t.table_name, t.side, c.oid, c.relkind
+      FROM hermet.catalog_tables() t
+      JOIN pg_class c ON c.relname = t.table_name AND c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = target))
+  SELECT t.table_name, t.side, t.oid, format('%I.%I', target, t.table_name), false FROM t
+  UNION ALL
+  SELECT t.table_name, t.side, c.oid, format('%I.%I', n.nspname, c.relname), true
+    FROM t
+    JOIN pg_inherits i ON i.inhparent = t.oid
+    JOIN pg_class c ON c.oid = i.inhrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE t.relkind = 'p'
+$$;
+COMMENT ON FUNCTION hermet.relations(name) IS 'the tables of an instance and their partitions, with names as SQL writes them';
+
+CREATE FUNCTION hermet.shard_counts(target name, OUT channel_shards int, OUT user_shards int)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(max(s.modulus) FILTER (WHERE c.spread_by = 'channel'), 0), coalesce(max(s.modulus) FILTER (WHERE c.spread_by = 'user'), 0)
+    FROM hermet.relations(target) r
+    JOIN hermet.catalog_shards() c USING (table_name)
+   CROSS JOIN LATERAL hermet.shard_of(r.relation) s
+   WHERE r.is_partition
+$$;
+COMMENT ON FUNCTION hermet.shard_counts(name) IS 'into how many partitions an instance spreads its tables; 0 = they are plain';
+
+CREATE FUNCTION hermet.create_table(target name, table_name text, shards int) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  s record;
+  columns text;
+  -- Room on each page, so that updates by messages stay on it (HOT).
+  options text := CASE table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)'
+                                  WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END;
+BEGIN
+  SELECT string_agg(format('%I %s%s%s', k.column_name, hermet.type_sql(target, k.type_name),
+                           CASE WHEN k.nullable THEN '' ELSE ' NOT NULL' END, hermet.default_sql(k.default_value)),
+                    ', ' ORDER BY k.ordinal)
+    INTO columns FROM hermet.catalog_columns() k WHERE k.table_name = table_name;
+  SELECT * INTO s FROM hermet.catalog_shards() c WHERE c.table_name = table_name;
+  IF shards = 0 OR s.shard_key IS NULL THEN
+    EXECUTE format('CREATE TABLE %I.%I (%s)%s', target, table_name, columns, options);
+    RETURN;
+  END IF;
+  EXECUTE format('CREATE TABLE %I.%I (%s%s) PARTITION BY HASH (%I %I.hermet_modulo_ops)', target, table_name, columns,
+    (SELECT format(', CONSTRAINT %I CHECK (%s)', table_name || '_shard_check', string_agg(format('%I >= 0', n), ' AND '))
+       FROM unnest(s.not_negative) n HAVING count(*) > 0), s.shard_key, target);
+  PERFORM hermet.create_partitions(target, table_name, shards, options);
+END
+$$;
+COMMENT ON FUNCTION hermet.create_table(name, text, int) IS 'makes a table of the catalog, plain (0) or with so many partitions, without keys and triggers';
+
+CREATE FUNCTION hermet.create_partitions(target name, table_name text, shards int, options text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  FOR k IN 0 .. shards - 1 LOOP
+    EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.%I FOR VALUES WITH (MODULUS %s, REMAINDER %s)%s',
+                   target, table_name || '_' || k, target, table_name, shards, (k + 230) % shards, options);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.create_partitions(name, text, int, text) IS 'makes the partitions <table>_<k> of a table';
+
+CREATE FUNCTION hermet.misfit_shards(target name) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH r AS MATERIALIZED (
+    SELECT r.table_name, r.name, r.relation, r.is_partition, c.relkind, c.relpersistence, c.relname, c.relnamespace, s.modulus, s.shard
+      FROM hermet.relations(target) r
+      JOIN pg_class c ON c.oid = r.relation
+      LEFT JOIN LATERAL hermet.shard_of(r.relation) s ON r.is_partition
+     WHERE r.is_partition OR c.relkind = 'p')
+  SELECT format('table %s is partitioned in another way than hermet.create_tables() does', r.table_name)
+    FROM r
+    LEFT JOIN hermet.catalog_shards() s USING (table_name)
+   WHERE NOT r.is_partition
+     AND NOT EXISTS (SELECT FROM pg_partitioned_table p
+                       JOIN pg_opclass o ON o.oid = p.partclass[0]
+                       JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+                      WHERE p.partrelid = r.relation AND p.partstrat = 'h' AND p.partnatts = 1 AND a.attname = s.shard_key
+                        AND EXISTS (SELECT FROM pg_amproc m WHERE m.amprocfamily = o.opcfamily AND m.amprocnum = 2
+                                       AND m.amproclefttype = 'bigint'::regtype AND m.amproc = 'int8mi(bigint,bigint)'::regprocedure))
+  UNION ALL
+  SELECT format('%s is not a plain, logged table', r.name) FROM r WHERE r.is_partition AND (r.relkind <> 'r' OR r.relpersistence <> 'p')
+  UNION ALL
+  SELECT format('partition %s should be called %s', r.name, format('%I.%I', target, r.table_name || '_' || r.shard))
+    FROM r
+   WHERE r.is_partition AND (r.relname <> r.table_name || '_' || r.shard OR r.relnamespace <> (SELECT n.oid FROM pg_namespace n WHERE n.nspname = target))
+  UNION ALL
+  SELECT format('table %s has no partition for the keys that are %s modulo %s', m.table_name, k, m.modulus)
+    FROM (SELECT r.table_name, max(r.modulus) AS modulus FROM r WHERE r.is_partition GROUP BY 1) m,
+         generate_series(0, m.modulus - 1) k
+   WHERE NOT EXISTS (SELECT FROM r WHERE r.table_name = m.table_name AND r.is_partition AND k % r.modulus = r.shard)
+  UNION ALL
+  SELECT format('table %s has no partition', r.table_name)
+    FROM r WHERE NOT r.is_partition AND NOT EXISTS (SELECT FROM r x WHERE x.table_name = r.table_name AND x.is_partition)
+$$;
+COMMENT ON FUNCTION hermet.misfit_shards(name) IS
+    'what of an instance''s partitions is not as create_tables() makes them, a line each: detached, renamed, otherwise partitioned';
