@@ -16,7 +16,7 @@ SELECT hermet.enable_events('log');
 SELECT count(*) FROM change_event;
 SELECT tgrelid::regclass, string_agg(tgname, ', ' ORDER BY tgname) FROM pg_trigger
  WHERE tgfoid = 'hermet.append_events()'::regprocedure AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'log'::regnamespace)
- GROUP BY 1 ORDER BY 1::text COLLATE "C";
+ GROUP BY 1 ORDER BY tgrelid::regclass::text COLLATE "C";
 
 -- Each table: insert, update, key change, delete; several rows in one statement; no row.
 INSERT INTO biz_user (id, nickname, passwd) VALUES (3, 'Cai', 'secret of Cai');

@@ -97,13 +97,16 @@ cluster_build() {
     fi
 }
 
-# SHARDS=4,8 makes every instance that the tests create a sharded one: the defaults of
-# hermet.create_tables() are others in what is installed for this cluster.
+# SHARDS=4,8 makes every instance that the tests create a sharded one: what is installed for this
+# cluster has other defaults of hermet.create_tables(). Tests move rows to negative ids and back, and
+# have instances made by roles that are no superusers, so that goes there, too.
 cluster_shard() {
     local channel=${SHARDS%,*} user=${SHARDS#*,} script
     [[ $DESTDIR_KNOWN ]] || die 'SHARDS needs a server that knows extension_destdir'
     for script in "$WORK/install$("$PG_CONFIG" --sharedir)"/extension/hermet--*.sql; do
-        sed -i "s/channel_shards int DEFAULT 0, user_shards int DEFAULT 0/channel_shards int DEFAULT $channel, user_shards int DEFAULT $user/" "$script"
+        sed -i -e "s/channel_shards int DEFAULT 0, user_shards int DEFAULT 0/channel_shards int DEFAULT $channel, user_shards int DEFAULT $user/" \
+            -e '/^CREATE .*FUNCTION hermet.catalog_shards(/,/^COMMENT/ s/ARRAY\[[^]]*\]/NULL::text[]/' \
+            -e '/^CREATE .*FUNCTION hermet.create_shard_operators(/,/^COMMENT/ s/LANGUAGE plpgsql/& SECURITY DEFINER/' "$script"
     done
     grep -q "channel_shards int DEFAULT $channel, user_shards int DEFAULT $user" "$script" || die 'the installed script has no shards to set'
 }

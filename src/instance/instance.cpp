@@ -99,12 +99,14 @@ void look_up_leaves(Instance *instance)
     int total = 0;
     for (int i = 0; i < table_count; i++) {
         int count = 1;
+        pg::Permits permits = {true, true};
         if (shard_columns[i] && get_rel_relkind(instance->tables[i]) == RELKIND_PARTITIONED_TABLE) {
             Relation table = open_table(*instance, static_cast<Table>(i), AccessShareLock);
             count = Max(1, pg::find_partitions(table, shard_columns[i], &partitions[i]));
+            permits = pg::find_permits(table);
             table_close(table, NoLock);
         }
-        instance->spread[i] = {total, count};
+        instance->spread[i] = {total, count, permits};
         total += count;
     }
     instance->leaves = static_cast<Leaf *>(palloc0(total * sizeof(Leaf)));
@@ -154,7 +156,11 @@ void look_up(Oid schema, Instance *instance)
 
 bool same_leaves(const Instance &a, const Instance &b)
 {
-    bool same = a.leaves_total == b.leaves_total && memcmp(a.spread, b.spread, sizeof a.spread) == 0;
+    bool same = a.leaves_total == b.leaves_total;
+    for (int i = 0; same && i < table_count; i++)
+        same = a.spread[i].count == b.spread[i].count &&
+               a.spread[i].permits.update == b.spread[i].permits.update &&
+               a.spread[i].permits.whole_rows == b.spread[i].permits.whole_rows;
     for (int i = 0; same && i < a.leaves_total; i++)
         same = a.leaves[i].oid == b.leaves[i].oid;
     return same;
@@ -350,6 +356,9 @@ const pg::Path &find_path(Instance &instance, Table table, int leaf, Relation re
     if (!path.known) {
         uint64 before = invalidations;
         pg::find_path(relation, columns, instance.is_spread(table), path);
+        const pg::Permits &permits = instance.spread[static_cast<int>(table)].permits;
+        path.writable &= permits.update;
+        path.insertable &= permits.whole_rows;
         path.known = invalidations == before;
     }
     return path;

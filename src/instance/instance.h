@@ -52,6 +52,7 @@ struct Instance {
     struct {
         int first; /* in `leaves` */
         int count; /* a power of two; 1 if the table is plain */
+        pg::Permits permits; /* of a partitioned table */
     } spread[table_count];
     pg::Plans plans;
     Oid event_sequence; /* of change_event; InvalidOid if it has none */

@@ -134,6 +134,13 @@ Snapshot crosscheck()
 
 } // namespace
 
+Permits find_permits(Relation table)
+{
+    if (table->rd_rules)
+        return {false, false};
+    return {triggers_allow(table->trigdesc, false), triggers_allow(table->trigdesc, true)};
+}
+
 void find_path(Relation relation, const PathColumns &columns, bool partition, Path &path)
 {
     const FormData_pg_class *form = relation->rd_rel;

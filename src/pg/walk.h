@@ -45,6 +45,16 @@ struct Path {
 };
 
 /*
+ * Whether what a partitioned table has of its own, statement triggers and rules, would do nothing
+ * when rows of its partitions are written directly: updated, or also inserted and deleted.
+ */
+struct Permits {
+    bool update;
+    bool whole_rows;
+};
+Permits find_permits(Relation table);
+
+/*
  * Looks up the path; 42703 or 42804 where a column is not as the contract has it. `partition`:
  * whether the table is expected to be one; as somebody else's it has no direct way.
  */

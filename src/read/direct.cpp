@@ -49,7 +49,6 @@ void count(Changes &changes, pg::Effect effect)
 
 /* A row of a reverse index that is to be there, or not. */
 struct ReverseRow {
-    size_t of; /* the key that it follows from */
     int64 key[3];
     bool exists;
     int64 created_at;
@@ -103,18 +102,21 @@ struct Refresh {
     }
 
     /*
-     * After all rows of the view: that is the order of locks. Returns how many of the `done` keys
-     * are done with.
+     * Remembers a row of the reverse index. False if its leaf does not allow it: known before the
+     * row of the view is written, as a statement could not find the old peer any more.
      */
-    size_t write_reverse_rows(int keys, size_t done, Changes &changes)
+    bool note(const ReverseRow &row)
+    {
+        reverse_rows.push_back(row);
+        return reverse.at(row.key[0]);
+    }
+
+    /* After all rows of the view: that is the order of locks. */
+    void write_reverse_rows(int keys, Changes &changes)
     {
         for (const ReverseRow &row : reverse_rows) {
             const int64 *key = row.key;
             pg::Store *store = reverse.at(key[0]);
-            if (!store) {
-                done = Min(done, row.of);
-                continue;
-            }
             keys == 3 ? store->find({key[0], key[1], key[2]}) : store->find({key[0], key[1]});
             Datum values[4] = {Int64GetDatum(key[0]), Int64GetDatum(key[1]), Int64GetDatum(key[2])};
             values[keys] = Int64GetDatum(row.created_at);
@@ -122,7 +124,6 @@ struct Refresh {
             count(changes, row.exists ? store->put(values, nulls) : store->erase());
             MemoryContextReset(memory);
         }
-        return done;
     }
 
     void end()
@@ -159,18 +160,21 @@ size_t refresh_conversations_directly(Instance &instance, const ConversationKeys
         int64 peer = has_peer ? DatumGetInt64(row.values[view_row::peer]) : 0;
 
         const pg::Walk *stored = store->find({channel, user});
+        size_t noted = refresh.reverse_rows.size();
+        bool allowed = true;
         if (stored && !stored->is_null(view_row::peer) &&
             !(has_peer && stored->int8(view_row::peer) == peer))
-            refresh.reverse_rows.push_back(
-                {done, {stored->int8(view_row::peer), user, channel}, false, 0});
+            allowed = refresh.note({{stored->int8(view_row::peer), user, channel}, false, 0});
         if (has_peer)
-            refresh.reverse_rows.push_back({done,
-                                            {peer, user, channel},
-                                            true,
-                                            DatumGetInt64(row.values[view_row::created_at])});
+            allowed &= refresh.note(
+                {{peer, user, channel}, true, DatumGetInt64(row.values[view_row::created_at])});
+        if (!allowed) {
+            refresh.reverse_rows.resize(noted);
+            break;
+        }
         refresh.write_row(*store, exists, row.values, row.nulls, view);
     }
-    done = refresh.write_reverse_rows(3, done, reverse);
+    refresh.write_reverse_rows(3, reverse);
     refresh.end();
     return done;
 }
@@ -194,15 +198,18 @@ size_t refresh_contacts_directly(Instance &instance, const ContactKeys &keys, Ch
         bool exists = store && refresh.deriver.contact(user, contact, row, &live);
         if (!store || refresh.source.unclear())
             break;
-        refresh.reverse_rows.push_back(
-            {done,
-             {contact, user, 0},
-             live,
-             live ? DatumGetInt64(row.values[contact_row::created_at]) : 0});
+        bool allowed =
+            refresh.note({{contact, user, 0},
+                          live,
+                          live ? DatumGetInt64(row.values[contact_row::created_at]) : 0});
+        if (!allowed) {
+            refresh.reverse_rows.pop_back();
+            break;
+        }
         store->find({user, contact});
         refresh.write_row(*store, exists, row.values, row.nulls, view);
     }
-    done = refresh.write_reverse_rows(2, done, reverse);
+    refresh.write_reverse_rows(2, reverse);
     refresh.end();
     return done;
 }

@@ -46,6 +46,7 @@ BEGIN
            format('tables belong to %s: give all of them one owner', string_agg(DISTINCT pg_get_userbyid(c.relowner)::text, ', '))
       FROM hermet.relations(target) t
       JOIN pg_class c ON c.oid = t.relation
+     WHERE NOT t.is_partition
     HAVING count(DISTINCT c.relowner) > 1;
   RETURN QUERY
     SELECT 'key missing', format('%I.%I', target, k.table_name), format('(%s) is not unique', array_to_string(k.key, ', '))

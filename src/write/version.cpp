@@ -1,5 +1,7 @@
 #include "write/version.h"
 
+#include "pg/partition.h"
+
 extern "C" {
 #include "utils/datum.h"
 }
@@ -23,7 +25,7 @@ HeapTuple raise_version(TriggerData *trigger, const AttrNumber *at, int id, int 
         return new_row; /* NOT NULL will say so */
     if (new_version < old_version) {
         const char *column = NameStr(TupleDescAttr(descriptor, at[version] - 1)->attname);
-        const char *table = RelationGetRelationName(trigger->tg_relation);
+        const char *table = get_rel_name(pg::find_root(trigger->tg_relation));
         bool null;
         ereport(ERROR, errcode(ERRCODE_CHECK_VIOLATION),
                 errmsg("column \"%s\" of table \"%s\" cannot go backwards", column, table),
@@ -51,7 +53,7 @@ HeapTuple raise_version(TriggerData *trigger, const AttrNumber *at, int id, int 
         ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
                 errmsg("column \"%s\" of table \"%s\" is out of range",
                        NameStr(TupleDescAttr(descriptor, at[version] - 1)->attname),
-                       RelationGetRelationName(trigger->tg_relation)));
+                       get_rel_name(pg::find_root(trigger->tg_relation))));
     int column = at[version];
     Datum value = Int32GetDatum(old_version + 1);
     bool null = false;
