@@ -209,7 +209,7 @@ INSERT INTO channel (id, channel_type) SELECT c, 'group' FROM generate_series(50
 INSERT INTO channel_member (id, channel_id, user_id, joined_at) SELECT c * 10, c, 200, c::bigint * 1000000 FROM generate_series(5000, 5599) c;
 SELECT hermet.order_inboxes('lists', 500);
 ANALYZE user_conversation_view;
-\set count_fetched 'SELECT idx_tup_fetch AS fetched FROM pg_stat_xact_user_tables WHERE relid = ''user_conversation_view''::regclass'
+\set count_fetched 'SELECT sum(idx_tup_fetch) AS fetched FROM pg_stat_xact_user_tables WHERE schemaname = current_schema() AND relname LIKE ''user\\_conversation\\_view%'''
 BEGIN;
 :count_fetched \gset
 SELECT count(*) FROM hermet.conversation_list(200, 20, target => 'lists');

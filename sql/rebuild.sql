@@ -15,12 +15,12 @@ UNION ALL SELECT 900000 + 2 * u, 100 + u, u, 0 FROM generate_series(1, 20) u
 UNION ALL SELECT 900001 + 2 * u, 100 + u, u % 20 + 1, 0 FROM generate_series(1, 20) u;
 -- Keys at both ends of what a bigint holds.
 INSERT INTO channel_member (id, channel_id, user_id, joined_at)
-VALUES (1, 1, -9223372036854775808, 0), (2, 2, 9223372036854775807, 0), (3, 3, 9223372036854775807, 0);
-INSERT INTO channel (id, channel_type) VALUES (-9223372036854775808, 'group'), (9223372036854775807, 'single');
+VALUES (1, 1, -400000000000000000, 0), (2, 2, 9223372036854775807, 0), (3, 3, 9223372036854775807, 0);
+INSERT INTO channel (id, channel_type) VALUES (-400000000000000000, 'group'), (9223372036854775807, 'single');
 INSERT INTO channel_member (id, channel_id, user_id, joined_at)
-VALUES (4, -9223372036854775808, -9223372036854775808, 0), (5, 9223372036854775807, -9223372036854775808, 0), (6, 9223372036854775807, 9223372036854775807, 0);
+VALUES (4, -400000000000000000, -400000000000000000, 0), (5, 9223372036854775807, -400000000000000000, 0), (6, 9223372036854775807, 9223372036854775807, 0);
 INSERT INTO friendship (id, user_id, friend_id) SELECT u * 100 + f, u, f FROM generate_series(1, 20) u, generate_series(1, 20) f WHERE (u + f) % 4 = 0;
-INSERT INTO friendship (id, user_id, friend_id) VALUES (1, -9223372036854775808, 9223372036854775807), (2, 9223372036854775807, -9223372036854775808);
+INSERT INTO friendship (id, user_id, friend_id) VALUES (1, -400000000000000000, 9223372036854775807), (2, 9223372036854775807, -400000000000000000);
 INSERT INTO message (id, channel_id, sender_id, content, sent_at) SELECT m, m % 10 + 1, m % 20 + 1, 'message ' || m, m FROM generate_series(1, 300) m;
 INSERT INTO conversation_setting (user_id, channel_id, is_pinned, closed_at) SELECT user_id, channel_id, true, 9000 FROM channel_member WHERE id % 3 = 0;
 INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) SELECT id, user_id, channel_id, 100 FROM channel_member WHERE id % 4 = 0;
@@ -44,21 +44,21 @@ BEGIN
     PERFORM testing.plant(s) FROM unnest(ARRAY[
         'UPDATE rebuild.user_conversation_view SET unread_count = 77, updated_at = 1 WHERE user_id = 5',
         'DELETE FROM rebuild.user_conversation_view WHERE user_id = 7',
-        'DELETE FROM rebuild.user_conversation_view WHERE channel_id = 9223372036854775807 OR user_id = -9223372036854775808',
+        'DELETE FROM rebuild.user_conversation_view WHERE channel_id = 9223372036854775807 OR user_id = -400000000000000000',
         'UPDATE rebuild.user_conversation_view SET channel_id = 12345 WHERE channel_id = 1 AND user_id = 9',
         'UPDATE rebuild.user_conversation_view SET user_id = 777 WHERE channel_id = 2 AND user_id = 6',
         'UPDATE rebuild.user_conversation_view SET peer_user_id = 555, updated_at = 1 WHERE user_id = 12 AND channel_id = 112',
         'DELETE FROM rebuild.conversation_reverse_index WHERE owner_user_id = 3',
         'UPDATE rebuild.conversation_reverse_index SET created_at = 77 WHERE owner_user_id = 4',
-        'INSERT INTO rebuild.conversation_reverse_index VALUES (1, 2, 3, 4), (-9223372036854775808, 2, 3, 4), (9223372036854775807, 2, 3, 4), (1, 5, 101, 4), (555, 12, 112, 1)',
+        'INSERT INTO rebuild.conversation_reverse_index VALUES (1, 2, 3, 4), (-400000000000000000, 2, 3, 4), (9223372036854775807, 2, 3, 4), (1, 5, 101, 4), (555, 12, 112, 1)',
         'UPDATE rebuild.channel SET channel_member_count = 77 WHERE id = 3',
-        'UPDATE rebuild.channel SET last_message_id = 77, last_message_at = 1 WHERE id IN (4, -9223372036854775808)',
+        'UPDATE rebuild.channel SET last_message_id = 77, last_message_at = 1 WHERE id IN (4, -400000000000000000)',
         'UPDATE rebuild.user_contact_view SET contact_nickname = ''x'', updated_at = 1 WHERE user_id = 5',
         'DELETE FROM rebuild.user_contact_view WHERE user_id = 8 OR user_id = 9223372036854775807',
         'UPDATE rebuild.user_contact_view SET contact_id = 4711 WHERE user_id = 4 AND contact_id = 4',
         'DELETE FROM rebuild.contact_reverse_index WHERE owner_user_id = 3',
         'UPDATE rebuild.contact_reverse_index SET created_at = 77 WHERE owner_user_id = 4 AND contact_user_id > 4',
-        'INSERT INTO rebuild.contact_reverse_index VALUES (1, 2, 3), (-9223372036854775808, 2, 3), (9223372036854775807, 2, 3)']) s;
+        'INSERT INTO rebuild.contact_reverse_index VALUES (1, 2, 3), (-400000000000000000, 2, 3), (9223372036854775807, 2, 3)']) s;
 END
 $$;
 SELECT testing.forget_touches('rebuild');

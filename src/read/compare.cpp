@@ -55,15 +55,19 @@ const Origin &origin_of(const Derived &derived)
 
 /* How the rows of an extent are found. */
 enum class Way {
-    join,  /* stored and derived rows of the extent, joined in full */
-    pages, /* rows on some pages of either table, each looked up in the other */
+    join,       /* stored and derived rows of the extent, joined in full */
+    pages,      /* rows on some pages of either table, each looked up in the other */
+    partitions, /* rows of one partition after the other, looked up likewise */
 };
 
 /* A sample of a large table is drawn by pages, so that its cost is that share of the whole's. */
 Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
 {
-    if (extent.sample >= 1.0 || extent.has_user || extent.has_channel || extent.has_range())
+    if (extent.has_user || extent.has_channel)
         return Way::join;
+    Way all = instance.is_spread(origin_of(derived).source) ? Way::partitions : Way::join;
+    if (extent.sample >= 1.0 || extent.has_range())
+        return all;
     Table source = origin_of(derived).source;
     double pages = 0;
     for (int leaf = 0; leaf < instance.leaf_count(source); leaf++) {
@@ -71,7 +75,7 @@ Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
         pages += RelationGetNumberOfBlocks(relation);
         table_close(relation, NoLock);
     }
-    return pages * extent.sample >= sampled_pages ? Way::pages : Way::join;
+    return pages * extent.sample >= sampled_pages ? Way::pages : all;
 }
 
 /*
@@ -175,37 +179,103 @@ void append_surplus(StringInfo out, const Derived &derived, const char *stored_s
     appendStringInfoString(out, ")");
 }
 
-/* Pairs x, with "problem" and keys to select; nothing is left to expand. */
-char *compared_rows(const Instance &instance, const Derived &derived, const Extent &extent, Way way)
+/* Tables whose rows lie in the same partition as the rows of `source` that they belong to. */
+bool lies_beside(Table source, Table table)
 {
-    const Origin &origin = origin_of(derived);
-    StringInfoData out, condition, other;
+    static constexpr Table of_channels[] = {Table::channel, Table::channel_member, Table::message};
+    static constexpr Table of_users[] = {Table::friendship, Table::user_contact_view};
+    auto has = [](const auto &tables, Table wanted) {
+        return std::find(std::begin(tables), std::end(tables), wanted) != std::end(tables);
+    };
+    return (has(of_channels, source) && has(of_channels, table)) ||
+           (has(of_users, source) && has(of_users, table));
+}
+
+/* The text with these tables' names replaced by those of their partitions. */
+char *address_partition(const Instance &instance, const char *sql, Table source, int leaf)
+{
+    StringInfoData out;
     initStringInfo(&out);
+    const char *rest = sql;
+    char *schema = psprintf("%s.", instance.schema_sql);
+    while (const char *found = strstr(rest, schema)) {
+        const char *name = found + strlen(schema);
+        size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
+        const char *end = name + length;
+        Oid partition = InvalidOid;
+        for (int i = 0; i < table_count && !OidIsValid(partition); i++) {
+            Table table = static_cast<Table>(i);
+            if (lies_beside(source, table) &&
+                instance.leaf_count(table) == instance.leaf_count(source) &&
+                strlen(table_name(table)) == length &&
+                strncmp(table_name(table), name, length) == 0)
+                partition = instance.leaf(table, leaf).oid;
+        }
+        if (OidIsValid(partition)) {
+            appendBinaryStringInfo(&out, rest, static_cast<int>(found - rest));
+            appendStringInfoString(&out, quote_qualified_identifier(
+                                             get_namespace_name(get_rel_namespace(partition)),
+                                             get_rel_name(partition)));
+        }
+        else
+            appendBinaryStringInfo(&out, rest, static_cast<int>(end - rest));
+        rest = end;
+    }
+    appendStringInfoString(&out, rest);
+    return out.data;
+}
+
+/*
+ * Pairs x, with "problem" and keys to select, one text or, where the instance is sharded, several;
+ * nothing is left to expand.
+ */
+pg::Vector<const char *> &compared_rows(const Instance &instance, const Derived &derived,
+                                        const Extent &extent, Way way)
+{
+    pg::Vector<const char *> &texts = pg::make<pg::Vector<const char *>>();
+    const Origin &origin = origin_of(derived);
+    StringInfoData pairs, surplus, condition, other;
+    initStringInfo(&pairs);
+    initStringInfo(&surplus);
     initStringInfo(&condition);
     initStringInfo(&other);
-    appendStringInfoString(&out, "(");
-    if (way == Way::join) {
+    if (way == Way::pages)
+        append_pages(&condition, extent);
+    else {
         appendStringInfoString(&condition, "WHERE ");
         append_filter(&condition, origin.source_key, origin.id_of_channel, is_owned(derived));
         appendStringInfoString(&other, "WHERE ");
         append_filter(&other, origin.stored_key, origin.stored_channel, is_owned(derived));
-        append_pairs(&out, derived, derived_rows(instance, derived, condition.data), "FULL JOIN",
+    }
+    if (way == Way::join) {
+        append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), "FULL JOIN",
                      stored_rows(instance, derived, other.data));
+        texts.push_back(psprintf("(%s) x", pairs.data));
+        return texts;
     }
-    else {
-        append_pages(&condition, extent);
-        append_pairs(&out, derived, derived_rows(instance, derived, condition.data), "LEFT JOIN",
-                     stored_rows(instance, derived, ""));
-        if (!is_owned(derived)) {
-            appendStringInfo(&other, "WHERE t.%s = v.%s AND t.%s = v.%s", origin.source_key[0],
-                             origin.stored_key[0], origin.source_key[1], origin.stored_key[1]);
-            appendStringInfoString(&out, " UNION ALL ");
-            append_surplus(&out, derived, stored_rows(instance, derived, condition.data),
-                           derived_rows(instance, derived, other.data));
-        }
+
+    append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), "LEFT JOIN",
+                 stored_rows(instance, derived, ""));
+    if (!is_owned(derived)) {
+        const char *match =
+            psprintf("WHERE t.%s = v.%s AND t.%s = v.%s", origin.source_key[0],
+                     origin.stored_key[0], origin.source_key[1], origin.stored_key[1]);
+        append_surplus(&surplus, derived,
+                       stored_rows(instance, derived,
+                                   way == Way::pages ? condition.data : other.data),
+                       derived_rows(instance, derived, match));
     }
-    appendStringInfoString(&out, ") x");
-    return out.data;
+    if (way == Way::pages) {
+        texts.push_back(surplus.len == 0 ? psprintf("(%s) x", pairs.data)
+                                         : psprintf("(%s UNION ALL %s) x", pairs.data, surplus.data));
+        return texts;
+    }
+    for (int leaf = 0; leaf < instance.leaf_count(origin.source); leaf++)
+        texts.push_back(
+            psprintf("(%s) x", address_partition(instance, pairs.data, origin.source, leaf)));
+    if (surplus.len > 0)
+        texts.push_back(psprintf("(%s) x", surplus.data));
+    return texts;
 }
 
 void append_keys(StringInfo out, const Derived &derived)
@@ -239,7 +309,7 @@ struct Arguments {
 
 pg::Access access_for(Way way)
 {
-    return way == Way::pages ? pg::Access::keys : pg::Access::any;
+    return way == Way::join ? pg::Access::any : pg::Access::keys;
 }
 
 } // namespace
@@ -250,14 +320,15 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &tab
     const Derived &derived = as_in(instance, table);
     const char *const *columns = derived.columns;
     Way way = way_for(instance, derived, extent);
-    StringInfoData sql;
+    StringInfoData head, sql;
+    initStringInfo(&head);
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT x.problem IS NOT NULL, ");
-    append_keys(&sql, derived);
-    appendStringInfo(&sql,
+    appendStringInfoString(&head, "SELECT x.problem IS NOT NULL, ");
+    append_keys(&head, derived);
+    appendStringInfo(&head,
                      ", y.ordinal, '%s'::text, y.key, x.problem, y.column_name, y.expected, "
-                     "y.actual FROM (SELECT * FROM %s OFFSET 0) x ",
-                     derived.table, compared_rows(instance, derived, extent, way));
+                     "y.actual",
+                     derived.table);
     /*
      * One line for a row that is missing, unexpected or right, else one for each stale column.
      * OFFSET 0 keeps the problem from being computed, and the columns from being printed, again and
@@ -283,37 +354,57 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &tab
                                  "z.actual ELSE z.ordinal = 0 END OFFSET 0)) y");
 
     Arguments arguments(extent);
-    pg::Seen seen =
-        pg::execute_selected(set, sql.data, derived.keys, arguments.parameters(), access_for(way));
-    return {seen.rows, seen.selected};
+    Compared found = {0, 0};
+    for (const char *rows : compared_rows(instance, derived, extent, way)) {
+        pg::Seen seen = pg::execute_selected(
+            set, psprintf("%s FROM (SELECT * FROM %s OFFSET 0) x %s", head.data, rows, sql.data),
+            derived.keys, arguments.parameters(), access_for(way));
+        found.rows += seen.rows;
+        found.wrong += seen.selected;
+    }
+    return found;
 }
 
 Compared count_differences(Instance &instance, const Derived &table, const Extent &extent)
 {
     const Derived &derived = as_in(instance, table);
     Way way = way_for(instance, derived, extent);
-    const char *sql = psprintf("SELECT count(*), count(x.problem) FROM %s",
-                               compared_rows(instance, derived, extent, way));
     Arguments arguments(extent);
-    pg::Result counts =
-        pg::execute_once(sql, arguments.parameters(), pg::Sight::caller, false, access_for(way));
-    return {counts.int8(0, 0), counts.int8(0, 1)};
+    Compared found = {0, 0};
+    for (const char *rows : compared_rows(instance, derived, extent, way)) {
+        pg::Result counts = pg::execute_once(
+            psprintf("SELECT count(*), count(x.problem) FROM %s", rows), arguments.parameters(),
+            pg::Sight::caller, false, access_for(way));
+        found.rows += counts.int8(0, 0);
+        found.wrong += counts.int8(0, 1);
+    }
+    return found;
 }
 
-pg::Result select_differences(Instance &instance, const Derived &table, const Extent &extent)
+pg::Vector<WrongKey> &select_differences(Instance &instance, const Derived &table,
+                                         const Extent &extent)
 {
     const Derived &derived = as_in(instance, table);
     Way way = way_for(instance, derived, extent);
-    StringInfoData sql;
-    initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT ");
-    append_keys(&sql, derived);
-    appendStringInfo(&sql, " FROM %s WHERE x.problem IS NOT NULL ORDER BY ",
-                     compared_rows(instance, derived, extent, way));
-    append_keys(&sql, derived);
+    StringInfoData keys;
+    initStringInfo(&keys);
+    append_keys(&keys, derived);
     Arguments arguments(extent);
-    return pg::execute_once(sql.data, arguments.parameters(), pg::Sight::fresh, false,
-                            access_for(way));
+    pg::Vector<WrongKey> &wrong = pg::make<pg::Vector<WrongKey>>();
+    for (const char *rows : compared_rows(instance, derived, extent, way)) {
+        pg::Result found = pg::execute_once(
+            psprintf("SELECT %s FROM %s WHERE x.problem IS NOT NULL", keys.data, rows),
+            arguments.parameters(), pg::Sight::fresh, false, access_for(way));
+        for (uint64 i = 0; i < found.count; i++) {
+            WrongKey key = {};
+            for (int k = 0; k < derived.keys; k++)
+                key[k] = found.int8(i, k);
+            wrong.push_back(key);
+        }
+        found.free();
+    }
+    pg::make_unique(wrong);
+    return wrong;
 }
 
 } // namespace hermet

@@ -6,6 +6,8 @@
 #include "instance/instance.h"
 #include "read/definition.h"
 
+#include <array>
+
 namespace hermet {
 
 /* Which rows are looked at; everything, as it is. */
@@ -40,7 +42,9 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &der
 /* The same, counted only. Both with the caller's snapshot. */
 Compared count_differences(Instance &instance, const Derived &derived, const Extent &extent);
 
-/* The keys of the wrong rows, in key order, as they are now. */
-pg::Result select_differences(Instance &instance, const Derived &derived, const Extent &extent);
+/* The keys of the wrong rows, in key order, as they are now; what a key does not have is 0. */
+using WrongKey = std::array<int64, 3>;
+pg::Vector<WrongKey> &select_differences(Instance &instance, const Derived &derived,
+                                         const Extent &extent);
 
 } // namespace hermet

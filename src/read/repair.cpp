@@ -76,9 +76,8 @@ SELECT d.contact_user_id, d.owner_user_id, d.created_at FROM ({contact_reverse})
 /* Appends the channels whose own columns are wrong. */
 void append_wrong_channels(Instance &instance, const Extent &extent, pg::Vector<int64> &channels)
 {
-    pg::Result rows = select_differences(instance, derived("channel"), extent);
-    for (uint64 i = 0; i < rows.count; i++)
-        channels.push_back(rows.int8(i, 0));
+    for (const WrongKey &key : select_differences(instance, derived("channel"), extent))
+        channels.push_back(key[0]);
 }
 
 bool is_empty(Instance &instance)
@@ -202,15 +201,15 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
     pg::Vector<int64> &suspects = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
 
-    pg::Result rows = select_differences(instance, derived("user_conversation_view"), extent);
-    for (uint64 i = 0; i < rows.count; i++) {
-        keys.add(rows.int8(i, 0), rows.int8(i, 1));
+    for (const WrongKey &key :
+         select_differences(instance, derived("user_conversation_view"), extent)) {
+        keys.add(key[0], key[1]);
         suspects.push_back(0);
     }
-    rows = select_differences(instance, derived("conversation_reverse_index"), extent);
-    for (uint64 i = 0; i < rows.count; i++) {
-        keys.add(rows.int8(i, 1), rows.int8(i, 2));
-        suspects.push_back(rows.int8(i, 0));
+    for (const WrongKey &key :
+         select_differences(instance, derived("conversation_reverse_index"), extent)) {
+        keys.add(key[1], key[2]);
+        suspects.push_back(key[0]);
     }
     channels = keys.channels;
     append_wrong_channels(instance, extent, channels);
@@ -221,12 +220,11 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)
 {
     ContactKeys &keys = pg::make<ContactKeys>();
-    pg::Result rows = select_differences(instance, derived("user_contact_view"), extent);
-    for (uint64 i = 0; i < rows.count; i++)
-        keys.add(rows.int8(i, 0), rows.int8(i, 1));
-    rows = select_differences(instance, derived("contact_reverse_index"), extent);
-    for (uint64 i = 0; i < rows.count; i++)
-        keys.add(rows.int8(i, 1), rows.int8(i, 0));
+    for (const WrongKey &key : select_differences(instance, derived("user_contact_view"), extent))
+        keys.add(key[0], key[1]);
+    for (const WrongKey &key :
+         select_differences(instance, derived("contact_reverse_index"), extent))
+        keys.add(key[1], key[0]);
     pg::make_unique(keys.users, keys.contacts);
     mend_contacts(instance, keys, repaired);
 }
