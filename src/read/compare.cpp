@@ -168,12 +168,13 @@ void append_surplus(StringInfo out, const Derived &derived, const char *stored_s
                     const char *derived_sql)
 {
     const char *const *columns = derived.columns;
-    appendStringInfoString(out, "SELECT CASE WHEN false THEN v END, v, ");
+    appendStringInfoString(out, "SELECT CASE WHEN false THEN v END AS d, v, ");
     for (int i = 0; columns[i]; i++)
-        appendStringInfo(out, "CASE WHEN false THEN v.%s END, v.%s, ", columns[i], columns[i]);
+        appendStringInfo(out, "CASE WHEN false THEN v.%s END AS d_%s, v.%s AS v_%s, ", columns[i],
+                         columns[i], columns[i], columns[i]);
     for (int i = 0; i < derived.keys; i++)
-        appendStringInfo(out, "v.%s, ", columns[i]);
-    appendStringInfo(out, "'unexpected' FROM (%s) v WHERE NOT EXISTS (SELECT FROM (%s) e WHERE ",
+        appendStringInfo(out, "v.%s AS k_%s, ", columns[i], columns[i]);
+    appendStringInfo(out, "'unexpected' AS problem FROM (%s) v WHERE NOT EXISTS (SELECT FROM (%s) e WHERE ",
                      stored_sql, derived_sql);
     append_match(out, derived, "e", "v");
     appendStringInfoString(out, ")");

@@ -311,16 +311,29 @@ inline void ensure_instance(pqxx::connection &c, const std::string &target)
     t.commit();
 }
 
-// Gives every table an empty child: then hermet reads and writes none of them directly, and its
-// statements do all the work.
+inline bool is_spread(pqxx::connection &c, const std::string &target)
+{
+    pqxx::work t(c);
+    return t.exec1("SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND relnamespace = " +
+                   t.quote(target) + "::regnamespace)")[0]
+        .as<bool>();
+}
+
+// Gives every table an empty child, and every partition a rule that says nothing: then hermet reads
+// and writes none of them directly, and its statements do all the work.
 inline void forbid_direct_way(pqxx::connection &c, const std::string &target)
 {
     pqxx::work t(c);
+    for (const auto &row : t.exec("SELECT format('CREATE RULE nothing AS ON DELETE TO %s WHERE "
+                                  "false DO INSTEAD NOTHING', oid::regclass) FROM pg_class WHERE "
+                                  "relkind = 'r' AND relispartition AND relnamespace = " +
+                                  t.quote(target) + "::regnamespace"))
+        t.exec(row[0].as<std::string>());
     t.exec("CREATE SCHEMA " + t.quote_name(target + "_children"));
     for (const auto &row : t.exec("SELECT format('CREATE TABLE %I.%I () INHERITS (%s)', " +
                                   t.quote(target + "_children") +
                                   ", relname, oid::regclass) FROM pg_class WHERE relkind = 'r'"
-                                  " AND relnamespace = " +
+                                  " AND NOT relispartition AND relnamespace = " +
                                   t.quote(target) + "::regnamespace"))
         t.exec(row[0].as<std::string>());
     t.commit();

@@ -54,6 +54,7 @@ class Run {
         ensure_instance(connection_, target);
         if (options.has("statements"))
             forbid_direct_way(connection_, target);
+        state_.spread = is_spread(connection_, target);
         exec("SET search_path = " + connection_.quote_name(target));
         exec("SET client_min_messages = error");
         exec("TRUNCATE biz_user, channel, channel_member, message, channel_read_record, friendship,"

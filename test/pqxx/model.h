@@ -48,6 +48,7 @@ struct State {
     std::map<Pair, Id> reads; // by user, channel: the last message read
     std::map<Pair, Friendship> friendships;
     std::map<Pair, Setting> settings; // by user, channel
+    bool spread = false;              // the instance is sharded
 };
 
 // What is stored or should be: table -> key -> column -> value, all as text; NULL is "(null)".

@@ -23,7 +23,11 @@ Message any_message(Rng &r, Id channel)
 Id any_message_id(const State &s, Rng &r)
 {
     Id next = s.messages.empty() ? 1 : s.messages.rbegin()->first + 1;
-    return r.chance(60) && next < message_ids ? next : r.between(1, message_ids);
+    Id id = r.chance(60) && next < message_ids ? next : r.between(1, message_ids);
+    // In a sharded instance an id is unique in its channel only, which the state knows nothing of.
+    while (s.spread && s.messages.count(id))
+        id = r.between(1, 4 * message_ids);
+    return id;
 }
 Raw row_of(Id id, const Message &m)
 {

@@ -359,15 +359,15 @@ class Rebuilder {
     {
         static const std::vector<std::string> ways = {
             "UPDATE user_conversation_view SET unread_count = unread_count + 3, "
-            "conversation_name = 'spoilt', last_message_sender_name = 'spoilt' WHERE ctid = "
-            "(SELECT "
-            "ctid FROM user_conversation_view ORDER BY random() LIMIT 1)",
+            "conversation_name = 'spoilt', last_message_sender_name = 'spoilt' WHERE "
+            "(tableoid, ctid) = (SELECT tableoid, ctid FROM user_conversation_view ORDER BY "
+            "random() LIMIT 1)",
             "UPDATE user_conversation_view SET peer_nickname = 'spoilt', remark_name = 'spoilt', "
-            "closed_at = 5 WHERE ctid = (SELECT ctid FROM user_conversation_view WHERE "
-            "peer_user_id "
-            "IS NOT NULL ORDER BY random() LIMIT 1)",
-            "UPDATE user_contact_view SET contact_nickname = 'spoilt', mobile = '1' WHERE ctid = "
-            "(SELECT ctid FROM user_contact_view ORDER BY random() LIMIT 1)",
+            "closed_at = 5 WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM "
+            "user_conversation_view WHERE peer_user_id IS NOT NULL ORDER BY random() LIMIT 1)",
+            "UPDATE user_contact_view SET contact_nickname = 'spoilt', mobile = '1' WHERE "
+            "(tableoid, ctid) = (SELECT tableoid, ctid FROM user_contact_view ORDER BY random() "
+            "LIMIT 1)",
             "INSERT INTO conversation_reverse_index VALUES (1000000000 + random() * 1000, 1, 1, 1) "
             "ON CONFLICT DO NOTHING",
             "INSERT INTO contact_reverse_index VALUES (1000000000 + random() * 1000, 1, 1) "
