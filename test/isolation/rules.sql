@@ -2,6 +2,7 @@
 -- says is compared with what this finds. The generator puts it into the setup of every spec.
 CREATE SCHEMA rules;
 
+CREATE FUNCTION rules.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE VIEW rules.last_message AS
 SELECT DISTINCT ON (channel_id) * FROM im.message WHERE deleted_at = 0 ORDER BY channel_id, id DESC;
 
