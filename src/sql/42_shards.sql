@@ -169,3 +169,181 @@ CREATE FUNCTION hermet.misfit_shards(target name) RETURNS SETOF text
 $$;
 COMMENT ON FUNCTION hermet.misfit_shards(name) IS
     'what of an instance''s partitions is not as create_tables() makes them, a line each: detached, renamed, otherwise partitioned';
+
+-- What of a table is not made anew by reshard() and would be lost with it.
+CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH r AS MATERIALIZED (SELECT r.* FROM hermet.relations(target) r JOIN hermet.catalog_shards() s USING (table_name))
+  SELECT format('%s depends on %s', pg_describe_object('pg_class'::regclass, w.ev_class, 0), r.name)
+    FROM r
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite w ON w.oid = d.objid AND w.ev_class <> r.relation
+  UNION
+  SELECT format('%s is of %s', pg_describe_object('pg_rewrite'::regclass, w.oid, 0), r.name) FROM r JOIN pg_rewrite w ON w.ev_class = r.relation
+  UNION
+  SELECT format('%s is of or to %s', pg_describe_object('pg_constraint'::regclass, k.oid, 0), r.name)
+    FROM r JOIN pg_constraint k ON k.contype = 'f' AND k.conparentid = 0 AND r.relation IN (k.conrelid, k.confrelid)
+  UNION
+  SELECT format('%s is in %s', r.name, pg_describe_object('pg_publication'::regclass, p.prpubid, 0)) FROM r JOIN pg_publication_rel p ON p.prrelid = r.relation
+  UNION
+  SELECT format('%s is the type of something', r.name)
+    FROM r
+    JOIN pg_class c ON c.oid = r.relation
+    JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = c.reltype AND d.deptype = 'n' AND d.classid <> 'pg_type'::regclass
+  UNION
+  SELECT format('unique key %s of %s lacks the column that the table is partitioned by', i.indexrelid::regclass, r.name)
+    FROM r
+    JOIN hermet.catalog_shards() s USING (table_name)
+    JOIN pg_index i ON i.indrelid = r.relation AND i.indisunique
+    JOIN pg_class c ON c.oid = i.indexrelid
+   WHERE NOT r.is_partition AND c.relname NOT IN (SELECT x.index_name FROM hermet.catalog_indexes() x)
+     AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relation AND a.attname = s.shard_key AND a.attnum = ANY (i.indkey))
+  ORDER BY 1
+$$;
+COMMENT ON FUNCTION hermet.reshard_obstacles(name) IS
+    'what hangs on the tables of an instance that reshard() would lose: views, rules, foreign keys, publications, row types, unique keys';
+
+-- What the owner has added to a table, as statements that make it again once the table has been made anew.
+CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH t AS MATERIALIZED (
+    SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = target AND c.relname = own_definitions.table_name)
+  SELECT d.statement
+    FROM (
+      SELECT 1 AS o, replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') AS statement
+        FROM t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class x ON x.oid = i.indexrelid
+       WHERE NOT i.indisprimary AND x.relname NOT IN (SELECT y.index_name FROM hermet.catalog_indexes() y)
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+      UNION ALL
+      SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid))
+        FROM t JOIN pg_constraint k ON k.conrelid = t.oid
+       WHERE k.contype IN ('u', 'x') AND k.conname NOT IN (SELECT y.index_name FROM hermet.catalog_indexes() y)
+      UNION ALL
+      SELECT 3, pg_get_triggerdef(g.oid)
+        FROM t JOIN pg_trigger g ON g.tgrelid = t.oid JOIN pg_proc f ON f.oid = g.tgfoid
+       WHERE NOT g.tgisinternal AND f.pronamespace <> 'hermet'::regnamespace
+      UNION ALL
+      SELECT 4, format('ALTER TABLE %s %s TRIGGER %I', t.name,
+                       CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, g.tgname)
+        FROM t JOIN pg_trigger g ON g.tgrelid = t.oid JOIN pg_proc f ON f.oid = g.tgfoid
+       WHERE NOT g.tgisinternal AND f.pronamespace <> 'hermet'::regnamespace AND g.tgenabled <> 'O'
+      UNION ALL
+      SELECT 5, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.policyname, t.name, p.permissive, p.cmd,
+                       (SELECT string_agg(CASE r WHEN 'public' THEN 'PUBLIC' ELSE quote_ident(r) END, ', ') FROM unnest(p.roles) r),
+                       ' USING (' || p.qual || ')', ' WITH CHECK (' || p.with_check || ')')
+        FROM t JOIN pg_policies p ON p.schemaname = target AND p.tablename = t.relname
+      UNION ALL
+      SELECT 6, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t.name) FROM t WHERE t.relrowsecurity
+      UNION ALL
+      SELECT 6, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t.name) FROM t WHERE t.relforcerowsecurity
+      UNION ALL
+      SELECT 7, format('GRANT %s ON %s TO %s%s', a.privilege_type, t.name,
+                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+        FROM t, aclexplode(t.relacl) a WHERE a.grantee <> t.relowner
+      UNION ALL
+      SELECT 7, format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, b.attname, t.name,
+                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, aclexplode(b.attacl) a WHERE a.grantee <> t.relowner
+      UNION ALL
+      SELECT 8, format('COMMENT ON TABLE %s IS %L', t.name, obj_description(t.oid, 'pg_class')) FROM t
+      UNION ALL
+      SELECT 9, format('ALTER TABLE %s OWNER TO %I', t.name, pg_get_userbyid(t.relowner)) FROM t WHERE pg_get_userbyid(t.relowner) <> current_user
+    ) d (o, statement)
+   WHERE d.statement IS NOT NULL
+   ORDER BY d.o, d.statement
+$$;
+COMMENT ON FUNCTION hermet.own_definitions(name, text) IS
+    'indexes, constraints, triggers, policies and rights that the owner has added to a table of an instance, as statements';
+
+CREATE FUNCTION hermet.reshard(target name, channel_shards int, user_shards int) RETURNS TABLE (table_name text, rows bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  counts record;
+  r record;
+  obstacles text[];
+  kept text[];
+  all_kept text[] := '{}';
+  shards int;
+  columns text;
+  options text;
+  before bigint;
+  wrong bigint;
+  events boolean;
+BEGIN
+  IF channel_shards IS NULL OR user_shards IS NULL THEN
+    RAISE EXCEPTION 'channel_shards and user_shards must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  target := hermet.resolve_target(target);
+  PERFORM hermet.require_owner(target);
+  PERFORM hermet.require_shards(channel_shards, user_shards);
+  -- Nobody reads or writes until this is committed: what is moved is what there is.
+  FOR r IN SELECT x.name FROM hermet.relations(target) x WHERE NOT x.is_partition ORDER BY x.name LOOP
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', r.name);
+  END LOOP;
+  obstacles := ARRAY(SELECT hermet.misfits(target) UNION ALL SELECT hermet.reshard_obstacles(target));
+  IF obstacles <> '{}' THEN
+    RAISE EXCEPTION 'the tables in schema "%" cannot be made anew', target
+      USING ERRCODE = 'dependent_objects_still_exist', DETAIL = array_to_string(obstacles, E'\n'),
+            HINT = 'Drop what is listed, call the function again, and make it anew.';
+  END IF;
+  IF channel_shards + user_shards > 0 THEN
+    PERFORM hermet.create_shard_operators(target);
+  END IF;
+  SELECT * INTO counts FROM hermet.shard_counts(target);
+  events := hermet.events_enabled(target);
+
+  FOR r IN SELECT s.* FROM hermet.catalog_shards() s ORDER BY s.table_name LOOP
+    shards := CASE r.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END;
+    CONTINUE WHEN shards = CASE r.spread_by WHEN 'channel' THEN counts.channel_shards ELSE counts.user_shards END;
+    kept := ARRAY(SELECT hermet.own_definitions(target, r.table_name));
+    all_kept := all_kept || kept;
+    options := CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)' WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END;
+    EXECUTE format('ALTER TABLE %I.%I RENAME TO hermet_resharded', target, r.table_name);
+    EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, r.table_name,
+                   CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', r.shard_key, target) END);
+    IF shards = 0 THEN
+      EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT IF EXISTS %I', target, r.table_name, r.table_name || '_shard_check');
+    ELSE
+      IF r.not_negative IS NOT NULL AND counts IS NOT NULL
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, r.table_name)::regclass AND k.conname = r.table_name || '_shard_check') THEN
+        EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (%s)', target, r.table_name, r.table_name || '_shard_check',
+                       (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(r.not_negative) n));
+      END IF;
+      PERFORM hermet.create_partitions(target, r.table_name, shards, options);
+    END IF;
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
+      FROM pg_attribute a
+     WHERE a.attrelid = format('%I.%I', target, r.table_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+    EXECUTE format('INSERT INTO %1$I.%2$I (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM %1$I.hermet_resharded', target, r.table_name, columns);
+    GET DIAGNOSTICS rows = ROW_COUNT;
+    EXECUTE format('SELECT count(*) FROM %I.hermet_resharded', target) INTO before;
+    IF rows <> before THEN
+      RAISE EXCEPTION 'table "%.%" has % rows, % of them were moved', target, r.table_name, before, rows USING ERRCODE = 'data_exception';
+    END IF;
+    EXECUTE format('DROP TABLE %I.hermet_resharded', target);
+    table_name := r.table_name;
+    RETURN NEXT;
+  END LOOP;
+  -- Keys, indexes and triggers; then what was the owner's.
+  PERFORM hermet.complete_schema(target, channel_shards, user_shards);
+  IF events THEN
+    PERFORM hermet.enable_events(target);
+  END IF;
+  FOR i IN 1 .. cardinality(all_kept) LOOP
+    EXECUTE all_kept[i];
+  END LOOP;
+  SELECT sum(s.fail) INTO wrong FROM hermet.consistency_summary(target) s;
+  IF wrong > 0 THEN
+    RAISE EXCEPTION 'the read side of schema "%" is wrong in % row(s)', target, wrong
+      USING ERRCODE = 'data_exception', DETAIL = 'Nothing was changed. It may have been wrong before.',
+            HINT = 'Call hermet.repair(), then this function again.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.reshard(name, int, int) IS
+    'spreads the tables of an instance over other numbers of partitions, 0 = plain ones, under a lock that keeps everybody out; returns the rows moved, a line a table';
