@@ -274,6 +274,7 @@ DECLARE
   before bigint;
   wrong bigint;
   events boolean;
+  checked boolean;
 BEGIN
   IF channel_shards IS NULL OR user_shards IS NULL THEN
     RAISE EXCEPTION 'channel_shards and user_shards must not be NULL' USING ERRCODE = 'null_value_not_allowed';
@@ -303,17 +304,20 @@ BEGIN
     kept := ARRAY(SELECT hermet.own_definitions(target, r.table_name));
     all_kept := all_kept || kept;
     options := CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)' WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END;
+    FOR i IN 0 .. CASE r.spread_by WHEN 'channel' THEN counts.channel_shards ELSE counts.user_shards END - 1 LOOP
+      EXECUTE format('ALTER TABLE %I.%I RENAME TO %I', target, r.table_name || '_' || i, 'hermet_resharded_' || i);
+    END LOOP;
     EXECUTE format('ALTER TABLE %I.%I RENAME TO hermet_resharded', target, r.table_name);
     EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, r.table_name,
                    CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', r.shard_key, target) END);
-    IF shards = 0 THEN
-      EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT IF EXISTS %I', target, r.table_name, r.table_name || '_shard_check');
-    ELSE
-      IF r.not_negative IS NOT NULL AND counts IS NOT NULL
-         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, r.table_name)::regclass AND k.conname = r.table_name || '_shard_check') THEN
-        EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (%s)', target, r.table_name, r.table_name || '_shard_check',
-                       (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(r.not_negative) n));
-      END IF;
+    checked := EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, r.table_name)::regclass AND k.conname = r.table_name || '_shard_check');
+    IF shards = 0 AND checked THEN
+      EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', target, r.table_name, r.table_name || '_shard_check');
+    ELSIF shards > 0 AND NOT checked AND r.not_negative IS NOT NULL THEN
+      EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (%s)', target, r.table_name, r.table_name || '_shard_check',
+                     (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(r.not_negative) n));
+    END IF;
+    IF shards > 0 THEN
       PERFORM hermet.create_partitions(target, r.table_name, shards, options);
     END IF;
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
