@@ -65,7 +65,10 @@ Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
 {
     if (extent.has_user || extent.has_channel)
         return Way::join;
-    Way all = instance.is_spread(origin_of(derived).source) ? Way::partitions : Way::join;
+    /* What derives from many partitions of other tables is planned, and locks, a part at a time. */
+    Table origin = origin_of(derived).source;
+    Way all = origin == Table::channel_member && instance.is_spread(origin) ? Way::partitions
+                                                                            : Way::join;
     if (extent.sample >= 1.0 || extent.has_range())
         return all;
     Table source = origin_of(derived).source;
@@ -180,21 +183,11 @@ void append_surplus(StringInfo out, const Derived &derived, const char *stored_s
     appendStringInfoString(out, ")");
 }
 
-/* Tables whose rows lie in the same partition as the rows of `source` that they belong to. */
-bool lies_beside(Table source, Table table)
+/* The text with the names of tables that are spread by channel replaced by those of partitions. */
+char *address_partition(const Instance &instance, const char *sql, int leaf)
 {
     static constexpr Table of_channels[] = {Table::channel, Table::channel_member, Table::message};
-    static constexpr Table of_users[] = {Table::friendship, Table::user_contact_view};
-    auto has = [](const auto &tables, Table wanted) {
-        return std::find(std::begin(tables), std::end(tables), wanted) != std::end(tables);
-    };
-    return (has(of_channels, source) && has(of_channels, table)) ||
-           (has(of_users, source) && has(of_users, table));
-}
 
-/* The text with these tables' names replaced by those of their partitions. */
-char *address_partition(const Instance &instance, const char *sql, Table source, int leaf)
-{
     StringInfoData out;
     initStringInfo(&out);
     const char *rest = sql;
@@ -204,14 +197,11 @@ char *address_partition(const Instance &instance, const char *sql, Table source,
         size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
         const char *end = name + length;
         Oid partition = InvalidOid;
-        for (int i = 0; i < table_count && !OidIsValid(partition); i++) {
-            Table table = static_cast<Table>(i);
-            if (lies_beside(source, table) &&
-                instance.leaf_count(table) == instance.leaf_count(source) &&
+        for (Table table : of_channels)
+            if (instance.leaf_count(table) == instance.leaf_count(Table::channel_member) &&
                 strlen(table_name(table)) == length &&
                 strncmp(table_name(table), name, length) == 0)
                 partition = instance.leaf(table, leaf).oid;
-        }
         if (OidIsValid(partition)) {
             appendBinaryStringInfo(&out, rest, static_cast<int>(found - rest));
             appendStringInfoString(&out, quote_qualified_identifier(
@@ -273,7 +263,7 @@ pg::Vector<const char *> &compared_rows(const Instance &instance, const Derived 
     }
     for (int leaf = 0; leaf < instance.leaf_count(origin.source); leaf++)
         texts.push_back(
-            psprintf("(%s) x", address_partition(instance, pairs.data, origin.source, leaf)));
+            psprintf("(%s) x", address_partition(instance, pairs.data, leaf)));
     if (surplus.len > 0)
         texts.push_back(psprintf("(%s) x", surplus.data));
     return texts;
