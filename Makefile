@@ -28,7 +28,7 @@ SHLIB_LINK += -lstdc++ -Wl,--version-script=src/hermet.map
 override with_llvm = no
 
 # These have recipes of their own and need no pg_config: they install what is missing first.
-OWN_GOALS = help deps check check-metrics demo replay storm sanitize mutants bench format lint dist
+OWN_GOALS = help deps check check-metrics demo demo-nodes replay storm soak sanitize mutants bench format lint dist
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -68,6 +68,10 @@ check-metrics: deps
 demo: deps
 	@test/demo/run
 
+#: make demo-nodes           read nodes, on three throwaway clusters (KEEP=1 leaves them running)
+demo-nodes: deps
+	@test/demo/nodes
+
 #: make replay LOGS=folder   play chat logs into an instance, then check it (PGHOST=... uses a server of yours)
 replay: deps
 	@test/replay
@@ -75,6 +79,10 @@ replay: deps
 #: make storm SECONDS=120    random writes of every kind over many connections, then check
 storm: deps
 	@SECONDS_OF_STORM=$(SECONDS) test/storm
+
+#: make soak SOAK_MINUTES=10 a primary under load and two read nodes that are stopped, killed and copied again, for so long
+soak: deps
+	@ONLY=tap TESTS=040_read_nodes SOAK_MINUTES=$(or $(SOAK_MINUTES),10) test/check
 
 #: make sanitize             regress, model, storm and fuzzer with ASan and UBSan in the extension (minutes)
 #:                             ONLY="model storm fuzz" picks parts

@@ -7,6 +7,7 @@
 #include "instance/instance.h"
 #include "metrics/metrics.h"
 #include "pg/lock.h"
+#include "write/follow.h"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -19,6 +20,7 @@ void _PG_init(void)
     hermet::metrics::install();
     hermet::register_bulk_load();
     hermet::pg::register_rebuild_release();
+    hermet::register_following();
 }
 
 HERMET_FUNCTION(version)

@@ -71,6 +71,12 @@ SELECT 'source', x.item, x.expected, NULL, x.reason
   ) x (ordinal, item, expected, reason)
  ORDER BY x.ordinal)";
 
+/* Of a user whom this read node does not keep. */
+const char *const explain_node = R"(
+SELECT 'source', 'read node', NULL, NULL,
+       format('the user is one of node %s of %s, this is node %s: no row', abs($1 % w.nodes), w.nodes, w.node)
+  FROM {s}.hermet_node w WHERE $2 IS NOT NULL)";
+
 /* Stored beside expected, a line a column. */
 const char *const explain_columns = R"(
 SELECT 'row', coalesce(e.key, a.key), e.value, a.value,
@@ -136,6 +142,8 @@ HERMET_FUNCTION(explain_conversation)
 
     pg::Session session;
     session.begin(instance.owner);
+    if (!instance.keeps(PG_GETARG_INT64(0)))
+        pg::execute_into(set, expand(instance, explain_node), parameters);
     for (const char *text : {explain_sources, explain_columns, explain_messages, explain_rest})
         pg::execute_into(set, expand(instance, text, columns_scope), parameters);
     session.end();

@@ -3,6 +3,7 @@
 #include "pg/lock.h"
 #include "pg/partition.h"
 #include "pg/sequence.h"
+#include "pg/single_row.h"
 #include "read/definition.h"
 
 extern "C" {
@@ -117,6 +118,24 @@ void look_up_leaves(Instance *instance)
                 partitions[i] ? partitions[i][k] : instance->tables[i];
 }
 
+/*
+ * Whoever changes it changes triggers, too, so that all sessions look again. Under the newest
+ * snapshot, for later transactions; a parallel worker may not take one.
+ */
+Share read_share(Oid schema)
+{
+    static const pg::Column columns[] = {{"nodes", INT4OID}, {"node", INT4OID}};
+    Datum values[lengthof(columns)];
+    bool newest = !IsInParallelMode();
+    if (newest)
+        PushActiveSnapshot(GetLatestSnapshot());
+    bool found = pg::read_single_row(get_relname_relid("hermet_node", schema), columns,
+                                     lengthof(columns), values);
+    if (newest)
+        PopActiveSnapshot();
+    return found ? Share{DatumGetInt32(values[0]), DatumGetInt32(values[1])} : Share{0, 0};
+}
+
 void look_up(Oid schema, Instance *instance)
 {
     char *schema_name = get_namespace_name(schema);
@@ -147,6 +166,7 @@ void look_up(Oid schema, Instance *instance)
     instance->has_list_hour =
         OidIsValid(instance->oid(Table::large_inbox)) &&
         get_attnum(instance->oid(Table::user_conversation_view), "list_hour") != InvalidAttrNumber;
+    instance->share = read_share(schema);
     Oid events = instance->oid(Table::change_event);
     if (OidIsValid(events))
         instance->event_sequence = pg::find_identity(events, "event_offset");
@@ -169,7 +189,8 @@ bool same_leaves(const Instance &a, const Instance &b)
 bool same(const Instance &a, const Instance &b)
 {
     return a.owner == b.owner && a.has_list_hour == b.has_list_hour &&
-           a.event_sequence == b.event_sequence && strcmp(a.schema_sql, b.schema_sql) == 0 &&
+           a.event_sequence == b.event_sequence && a.share.nodes == b.share.nodes &&
+           a.share.node == b.share.node && strcmp(a.schema_sql, b.schema_sql) == 0 &&
            memcmp(a.tables, b.tables, sizeof a.tables) == 0 && same_leaves(a, b);
 }
 
@@ -399,8 +420,19 @@ Instance &lock_instance(Oid schema)
     for (int i = 0; i < needed_count; i++)
         if (i < write_side_count || instance.is_spread(static_cast<Table>(i)))
             LockRelationOid(instance.tables[i], AccessShareLock);
-    pg::lock_instance_intention(schema);
-    return find_instance(schema);
+    if (instance.is_node())
+        pg::lock_instance(schema);
+    else
+        pg::lock_instance_intention(schema);
+
+    AcceptInvalidationMessages();
+    Instance &now = find_instance(schema);
+    if (now.share.nodes != instance.share.nodes || now.share.node != instance.share.node)
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("hermet.follow() or hermet.unfollow() has changed the instance in schema %s",
+                       now.schema_sql),
+                errhint("Run the transaction again."));
+    return now;
 }
 
 } // namespace hermet

@@ -36,6 +36,12 @@ struct Leaf {
     pg::Path path;
 };
 
+/* Whose read side a read node keeps: that of the users whose id modulo `nodes` is `node`. */
+struct Share {
+    int32 nodes; /* 0: this is no read node, it keeps everybody's */
+    int32 node;
+};
+
 struct Instance {
     Oid schema;
     Oid owner;        /* of all its tables */
@@ -54,6 +60,7 @@ struct Instance {
         int count; /* a power of two; 1 if the table is plain */
         pg::Permits permits; /* of a partitioned table */
     } spread[table_count];
+    Share share; /* as hermet_node says */
     pg::Plans plans;
     Oid event_sequence; /* of change_event; InvalidOid if it has none */
     int64 event_floor;  /* see events/events.h */
@@ -71,6 +78,11 @@ struct Instance {
     int leaf_of(Table table, int64 key) const
     {
         return static_cast<int>(key & (leaf_count(table) - 1));
+    }
+    bool is_node() const { return share.nodes > 0; }
+    bool keeps(int64 user) const
+    {
+        return !is_node() || user % share.nodes == share.node || user % share.nodes == -share.node;
     }
 };
 
@@ -119,7 +131,12 @@ char *expand(const Instance &instance, const char *text, const char *scope = nul
 /*
  * What every writer of the read side holds, before its first key: the tables, so that none is
  * dropped, truncated, or has a partition detached meanwhile, and the intention to lock keys.
- * Returns the instance as it is then.
+ * Returns the instance as it is then; 40001 if it has become a read node meanwhile, or none.
+ *
+ * A read node's writers hold the whole instance, which stands for all keys and for the tuples of
+ * channel: there a transaction that is applied has locked tuples in the order of the primary before
+ * it comes here, and whoever took one of them first and then waited for the instance would wait for
+ * ever.
  */
 Instance &lock_instance(Oid schema);
 

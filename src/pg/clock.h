@@ -26,14 +26,19 @@ inline int64 now_ms()
 
 struct Stopwatch {
     instr_time started;
+    int64 before; /* nanoseconds that had passed by then */
 
-    void start() { INSTR_TIME_SET_CURRENT(started); }
+    void start()
+    {
+        INSTR_TIME_SET_CURRENT(started);
+        before = 0;
+    }
     int64 nanoseconds() const
     {
         instr_time now;
         INSTR_TIME_SET_CURRENT(now);
         INSTR_TIME_SUBTRACT(now, started);
-        return static_cast<int64>(INSTR_TIME_GET_DOUBLE(now) * 1e9);
+        return before + static_cast<int64>(INSTR_TIME_GET_DOUBLE(now) * 1e9);
     }
 };
 

@@ -90,6 +90,11 @@ void lock_instance_intention(Oid schema)
     take(tag, intention_mode);
 }
 
+void lock_instance(Oid schema)
+{
+    take(tag_of(schema, LockClass::instance, 0), ExclusiveLock);
+}
+
 bool try_lock_instance(Oid schema)
 {
     LOCKTAG tag = tag_of(schema, LockClass::instance, 0);

@@ -34,9 +34,11 @@ void lock_keys(Oid schema, LockClass lock_class, const Vector<int64> &ids, bool 
 
 /*
  * The lock on all keys of an instance at once. Everyone holds it in intention mode, so that one
- * statement with very many keys can have it instead of them: it is asked for without waiting.
+ * statement with very many keys can have it instead of them: it is asked for without waiting. On a
+ * read node everyone takes it, and nothing else.
  */
 void lock_instance_intention(Oid schema);
+void lock_instance(Oid schema);
 bool try_lock_instance(Oid schema);
 bool holds_instance(Oid schema);
 

@@ -117,6 +117,20 @@ void require_after_statement(const TriggerData *trigger)
             trigger, "AFTER ... FOR EACH STATEMENT, with its transition tables");
 }
 
+void require_after_row(const TriggerData *trigger)
+{
+    TriggerEvent event = trigger->tg_event;
+    require(TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event), trigger,
+            "AFTER ... FOR EACH ROW");
+}
+
+void require_after_truncate(const TriggerData *trigger)
+{
+    TriggerEvent event = trigger->tg_event;
+    require(TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_BY_TRUNCATE(event), trigger,
+            "AFTER TRUNCATE");
+}
+
 void require_before_row(const TriggerData *trigger, bool insert_too)
 {
     TriggerEvent event = trigger->tg_event;

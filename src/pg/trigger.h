@@ -23,6 +23,8 @@ void find_columns(Relation relation, const Column *columns, int n, AttrNumber *n
 class Rows {
   public:
     void open(Tuplestorestate *store, Relation relation);
+    /* The one row of a trigger that is fired for each; it is there at once, without next(). */
+    void show(TupleTableSlot *row) { slot_ = row; }
     bool next();
     void rewind();
     void close();
@@ -42,10 +44,13 @@ class Rows {
 bool same_image(const Rows &a, const Rows &b, AttrNumber number);
 
 /*
- * 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, or BEFORE UPDATE (or, where allowed,
- * INSERT) ... FOR EACH ROW: anybody may create one that is not.
+ * 39P01 unless the trigger is AFTER ... FOR EACH STATEMENT, AFTER ... FOR EACH ROW, AFTER TRUNCATE,
+ * or BEFORE UPDATE (or, where allowed, INSERT) ... FOR EACH ROW: anybody may create one that is
+ * not.
  */
 void require_after_statement(const TriggerData *trigger);
+void require_after_row(const TriggerData *trigger);
+void require_after_truncate(const TriggerData *trigger);
 void require_before_row(const TriggerData *trigger, bool insert_too);
 
 } // namespace hermet::pg

@@ -73,7 +73,7 @@ UPDATE {s}.user_conversation_view v SET last_message_sender_name = d.name, updat
 /* Groups that have an active member without a row. */
 const pg::Statement select_short_groups = {R"(
 SELECT DISTINCT cm.channel_id
-  FROM {s}.channel_member cm JOIN {s}.channel c ON c.id = cm.channel_id
+  FROM {own_members} cm JOIN {s}.channel c ON c.id = cm.channel_id
  WHERE cm.channel_id = ANY ($1) AND cm.left_at = 0
    AND c.channel_type = 'group' AND c.channel_status = 'active'
    AND NOT EXISTS (SELECT FROM {s}.user_conversation_view v
@@ -132,7 +132,7 @@ SELECT v.channel_id
 UNION
 SELECT cm.channel_id
   FROM unnest($1::bigint[]) u (id)
-  JOIN {s}.channel_member cm ON cm.user_id = u.id AND cm.left_at <> 0
+  JOIN {s}.channel_member cm ON cm.user_id = u.id AND {own_row_lacks_sender}
   JOIN {s}.channel c ON c.id = cm.channel_id
   JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = u.id
  ORDER BY 1)",

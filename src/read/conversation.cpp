@@ -10,7 +10,7 @@ namespace hermet {
 namespace {
 
 const pg::Statement select_keys_of_channels = {R"(
-SELECT cm.user_id, cm.channel_id FROM {s}.channel_member cm WHERE cm.channel_id = ANY ($1)
+SELECT cm.user_id, cm.channel_id FROM {own_members} cm WHERE cm.channel_id = ANY ($1)
 UNION
 SELECT v.user_id, v.channel_id FROM {s}.user_conversation_view v WHERE v.channel_id = ANY ($1)
  ORDER BY 2, 1)",

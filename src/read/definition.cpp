@@ -143,7 +143,7 @@ SELECT cm.id, cm.user_id, cm.channel_id,
       FROM {s}.message m
      WHERE m.channel_id = cm.channel_id AND {counted}) n ON true
  WHERE cm.left_at = 0 AND c.channel_status = 'active'
-   AND (c.channel_type = 'group' OR o.user_id IS NOT NULL))"},
+   AND (c.channel_type = 'group' OR o.user_id IS NOT NULL){of_own_member})"},
 
     {"list_hour", R"(,
        CASE WHEN big.user_id IS NOT NULL
@@ -194,7 +194,7 @@ SELECT f.id, f.user_id, f.friend_id AS contact_id,
   FROM {scope}
   LEFT JOIN {s}.biz_user b ON b.id = f.friend_id
  WHERE f.deleted_at = 0
-   AND coalesce(b.deleted_at, 0) = 0 AND coalesce(b.user_status, 'active') <> 'deleted')"},
+   AND coalesce(b.deleted_at, 0) = 0 AND coalesce(b.user_status, 'active') <> 'deleted'{of_own_friend})"},
 
     /* Rule 8. */
     {"conversation_reverse", R"(
@@ -204,7 +204,13 @@ SELECT q.peer_user_id, q.user_id AS owner_user_id, q.channel_id, q.created_at
     {"contact_reverse", R"(
 SELECT f.friend_id AS contact_user_id, f.user_id AS owner_user_id, f.created_at
   FROM {scope}
- WHERE f.deleted_at = 0)"},
+ WHERE f.deleted_at = 0{of_own_friend})"},
+
+    /* What a read node leaves out: see node_parts. */
+    {"of_own_member", ""},
+    {"of_own_friend", ""},
+    {"own_members", "{s}.channel_member"},
+    {"own_row_lacks_sender", "cm.left_at <> 0"},
 
     /* The columns of channel that hermet owns. */
     {"owned", R"(
@@ -256,6 +262,22 @@ void append_columns(StringInfo out, const char *const *columns, const char *each
 const Part earlier_parts[] = {
     {"list_hour", ""}, {"large_inbox", ""}, {"stored_hour", "0::pg_catalog.int8"}};
 
+/*
+ * A read node keeps the rows of its users only, though it has the members, users and messages of
+ * all: hermet_node says which.
+ */
+#define KEEPS(user)                                                                                \
+    "abs(" user " % (SELECT w.nodes FROM {s}.hermet_node w)) = "                                   \
+    "(SELECT w.node FROM {s}.hermet_node w)"
+
+const Part node_parts[] = {
+    {"of_own_member", "\n   AND " KEEPS("cm.user_id")},
+    {"of_own_friend", "\n   AND " KEEPS("f.user_id")},
+    {"own_members", "(SELECT * FROM {s}.channel_member own WHERE " KEEPS("own.user_id") ")"},
+    /* The row that would tell where a user spoke last may be another node's. */
+    {"own_row_lacks_sender", "true"},
+};
+
 /* "columns X", "d X", "set X", "differs X" of a list X; palloc'd, NULL if it is none of them. */
 const char *column_fragment(const ColumnList &list, const char *name, size_t length)
 {
@@ -306,6 +328,12 @@ const char *fragment(const char *name, size_t length)
     return text;
 }
 
+const char *node_fragment(const char *name, size_t length)
+{
+    const char *text = find_part(std::begin(node_parts), std::end(node_parts), name, length);
+    return text ? text : fragment(name, length);
+}
+
 const char *earlier_fragment(const char *name, size_t length)
 {
     const char *text = find_part(std::begin(earlier_parts), std::end(earlier_parts), name, length);
@@ -342,6 +370,8 @@ const Derived &as_in(const Instance &instance, const Derived &derived)
 
 pg::Fragment fragments_of(const Instance &instance)
 {
+    if (instance.is_node())
+        return node_fragment;
     return instance.has_list_hour ? fragment : earlier_fragment;
 }
 

@@ -139,6 +139,8 @@ bool Deriver::conversation(int64 user, int64 channel, ConversationRow &row)
     Datum *v = row.values;
     Datum empty = PointerGetDatum(cstring_to_text(""));
 
+    if (!source_->instance().keeps(user))
+        return false;
     pg::Walk *member = source_->find(Table::channel_member, {channel, user});
     if (!member || member->int8(member_row::left_at) != 0)
         return false;
@@ -230,7 +232,7 @@ bool Deriver::contact(int64 user, int64 contact, ContactRow &row, bool *live)
     Datum *v = row.values;
     const Profile &shown = profile(contact);
     pg::Walk *from = source_->find(Table::friendship, {user, contact});
-    *live = from && from->int8(f::deleted_at) == 0;
+    *live = from && from->int8(f::deleted_at) == 0 && source_->instance().keeps(user);
     if (!*live)
         return false;
 

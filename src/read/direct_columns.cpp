@@ -184,7 +184,7 @@ bool contains(const pg::Vector<int64> &ids, int64 id)
     return std::binary_search(ids.begin(), ids.end(), id);
 }
 
-/* An active group, and how many rows it should have. */
+/* An active group, and how many rows it should have (-1: a read node has some of them). */
 bool is_group(Source &source, int64 channel, int64 *members)
 {
     using namespace channel_row;
@@ -192,7 +192,7 @@ bool is_group(Source &source, int64 channel, int64 *members)
     if (!c || source.unclear() || !pg::is_label((*c)[type], "group") ||
         !pg::is_label((*c)[status], "active"))
         return false;
-    *members = DatumGetInt32((*c)[member_count]);
+    *members = source.instance().is_node() ? -1 : DatumGetInt32((*c)[member_count]);
     return true;
 }
 

@@ -193,8 +193,8 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
         }
         seen += found;
         /* A single channel of one member has no rows. */
-        bool complete =
-            found == state.member_count || (state.single && found == 0 && state.member_count == 1);
+        bool complete = instance->is_node() || found == state.member_count ||
+                        (state.single && found == 0 && state.member_count == 1);
         if (rows.blocked())
             blocked.push_back(state.id);
         else if (!complete)

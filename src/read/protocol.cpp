@@ -15,19 +15,23 @@ namespace {
  */
 constexpr size_t many_keys = 1000;
 
-const pg::Statement lock_channel_rows = {R"(
-SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', c.channel_member_count, c.xmin, c.cmin
-  FROM {s}.channel c
- WHERE c.id = ANY ($1)
- ORDER BY c.id
-   FOR NO KEY UPDATE)",
-                                         {INT8ARRAYOID}};
+#define SELECT_CHANNELS                                                                            \
+    "SELECT c.id, c.channel_type = 'single', c.channel_status = 'active', "                        \
+    "       c.channel_member_count, c.xmin, c.cmin "                                               \
+    "  FROM {s}.channel c WHERE c.id = ANY ($1) ORDER BY c.id"
+
+const pg::Statement lock_channel_rows = {SELECT_CHANNELS " FOR NO KEY UPDATE", {INT8ARRAYOID}};
+const pg::Statement read_channel_rows = {SELECT_CHANNELS, {INT8ARRAYOID}};
 
 const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE c.id = ANY ($1)",
                                       {INT8ARRAYOID}};
 
 /* Whether lock_tuples() goes on where a channel is missing. */
-enum class Gaps { stop, skip };
+enum class Gaps {
+    stop,
+    skip,
+    read, /* goes on, and locks nothing at all */
+};
 
 /* lock_channel_rows without the executor. False: not all of them can be reached so. */
 bool walk_channels(Instance &instance, const pg::Vector<int64> &ids, size_t from, Gaps gaps,
@@ -43,7 +47,9 @@ bool walk_channels(Instance &instance, const pg::Vector<int64> &ids, size_t from
         pg::Walk *walk = channels.find({ids[i]}, &allowed);
         if (!allowed)
             break;
-        pg::Locked locked = walk ? walk->lock() : pg::Locked::gone;
+        pg::Locked locked = !walk                ? pg::Locked::gone
+                            : gaps == Gaps::read ? pg::Locked::yes
+                                                 : walk->lock();
         if (locked == pg::Locked::changed) {
             channels.end();
             PopActiveSnapshot();
@@ -80,7 +86,8 @@ void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, 
     if (walk_channels(instance, ids, from, gaps, states) || gaps == Gaps::stop)
         return;
 
-    pg::Result rows = run(instance, lock_channel_rows, {pg::int8_array(ids, from, ids.size())});
+    pg::Result rows = run(instance, gaps == Gaps::read ? read_channel_rows : lock_channel_rows,
+                          {pg::int8_array(ids, from, ids.size())});
     for (uint64 i = 0; i < rows.count; i++)
         states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
                           DatumGetInt32(rows.value(i, 3)), DatumGetTransactionId(rows.value(i, 4)),
@@ -110,6 +117,10 @@ bool holds_all_keys(Instance &instance, size_t keys)
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids)
 {
     pg::Vector<ChannelState> &states = pg::make<pg::Vector<ChannelState>>();
+    if (instance.is_node()) {
+        lock_tuples(instance, ids, 0, Gaps::read, states);
+        return states;
+    }
     auto lock_all_keys = [&] { lock_keys(instance, pg::LockClass::channel, ids, true); };
     for (;;) {
         lock_tuples(instance, ids, states.size(), Gaps::stop, states);

@@ -43,7 +43,7 @@ struct ChannelState {
 
 /*
  * Tuples, then keys, of channels (sorted, without duplicates), exclusively. The states of those
- * that exist, in order of id.
+ * that exist, in order of id. (On a read node no tuples: see lock_instance().)
  */
 pg::Vector<ChannelState> &lock_channels(Instance &instance, const pg::Vector<int64> &ids);
 

@@ -35,7 +35,7 @@ struct Keys {
  */
 const pg::Statement page_of_conversations = {R"(
 SELECT k.user_id, k.channel_id, 0::bigint FROM (
-  (SELECT t.user_id, t.channel_id FROM {s}.channel_member t
+  (SELECT t.user_id, t.channel_id FROM {own_members} t
     WHERE t.user_id >= $1 AND t.user_id <= $3 AND (t.user_id > $1 OR t.channel_id >= $2)
     ORDER BY t.user_id FETCH FIRST ($4) ROWS WITH TIES)
   UNION

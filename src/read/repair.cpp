@@ -24,7 +24,7 @@ SELECT EXISTS (SELECT FROM {s}.user_conversation_view) OR EXISTS (SELECT FROM {s
 
 const pg::Statement fill_large_inboxes = {R"(
 INSERT INTO {s}.hermet_large_inbox (user_id, since)
-SELECT cm.user_id, $1 FROM {s}.channel_member cm WHERE cm.left_at = 0 GROUP BY 1 HAVING count(*) > 200
+SELECT cm.user_id, $1 FROM {own_members} cm WHERE cm.left_at = 0 GROUP BY 1 HAVING count(*) > 200
     ON CONFLICT DO NOTHING)",
                                           {INT8OID}};
 

@@ -43,7 +43,8 @@ CREATE FUNCTION hermet.catalog_tables(OUT side text, OUT table_name text, OUT ke
     ('state', 'hermet_mismatch', ARRAY['id'], 'the last lists that read side and write side gave differently, under set_rollout''s shadow; a full repair clears it'),
     ('state', 'change_event', ARRAY['event_offset'], 'what happened to the write side since hermet.enable_events(); kept by hermet'),
     ('state', 'hermet_migration', ARRAY['id'], 'migrations of legacy tables: how far each is, and what it carried'),
-    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why')
+    ('state', 'hermet_migration_row', ARRAY['migration_id', 'id'], 'the legacy rows that a migration did not carry, or not as they were, and why'),
+    ('state', 'hermet_node', ARRAY['nodes'], 'whose read side this read node keeps; empty where it is none: hermet.follow() and unfollow() write it')
 $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
@@ -320,7 +321,12 @@ CREATE FUNCTION hermet.catalog_columns(OUT table_name text, OUT ordinal int, OUT
     (2505, 'hermet_migration_row', 'channel_id', 'bigint', NULL, true, 'its channel'),
     (2506, 'hermet_migration_row', 'outcome', 'text', NULL, false, 'not carried, or carried in part'),
     (2507, 'hermet_migration_row', 'reason', 'text', NULL, false, 'why, in a few words that are always the same'),
-    (2508, 'hermet_migration_row', 'detail', 'text', '''''', false, 'the values concerned')
+    (2508, 'hermet_migration_row', 'detail', 'text', '''''', false, 'the values concerned'),
+
+    (2601, 'hermet_node', 'nodes', 'int', NULL, false, 'so many read nodes share the users'),
+    (2602, 'hermet_node', 'node', 'int', NULL, false, 'this one has those whose id modulo nodes is this number'),
+    (2603, 'hermet_node', 'subscription', 'text', NULL, false, 'the subscription that it follows'),
+    (2604, 'hermet_node', 'followed_at', 'bigint', 'now', false, 'when it began to, Unix milliseconds')
     ) AS c (n, t, col, typ, def, nul, d)
 $$;
 COMMENT ON FUNCTION hermet.catalog_columns() IS

@@ -22,5 +22,12 @@ COMMENT ON FUNCTION hermet.complete_channel() IS 'BEFORE INSERT OR UPDATE ROW on
 CREATE FUNCTION hermet.complete_channel_member() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_complete_channel_member';
 COMMENT ON FUNCTION hermet.complete_channel_member() IS 'BEFORE UPDATE ROW on channel_member: a member who comes back joins anew';
 
+CREATE FUNCTION hermet.follow_row() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_follow_row';
+COMMENT ON FUNCTION hermet.follow_row() IS 'AFTER ROW on the write side of a read node: notes what replication changes; the read side follows when the transaction commits';
+CREATE FUNCTION hermet.follow_truncate() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_follow_truncate';
+COMMENT ON FUNCTION hermet.follow_truncate() IS 'AFTER TRUNCATE on the write side of a read node: derives everything anew';
+CREATE FUNCTION hermet.forbid_node_write() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_forbid_node_write';
+COMMENT ON FUNCTION hermet.forbid_node_write() IS 'BEFORE STATEMENT on the write side of a read node: only replication writes it';
+
 CREATE FUNCTION hermet.forbid_write() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hermet_forbid_write';
 COMMENT ON FUNCTION hermet.forbid_write() IS 'BEFORE STATEMENT on the read side: only hermet writes it';

@@ -320,12 +320,7 @@ BEGIN
       coalesce(' WHERE ' || r.predicate, ''));
   END LOOP;
 
-  FOR r IN
-    SELECT w.definition FROM hermet.wanted_triggers(target, false) w
-     WHERE NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgname = w.trigger_name AND g.tgrelid = w.relation)
-  LOOP
-    EXECUTE r.definition;
-  END LOOP;
+  PERFORM hermet.make_triggers(target, false);
 
   -- The write side may have been there before, with comments of its own.
   FOR r IN
@@ -490,22 +485,24 @@ END
 $$;
 COMMENT ON FUNCTION hermet.detach(name) IS 'takes hermet''s triggers away from an instance; all data stays';
 
--- Of BEFORE ROW triggers the server makes those of the partitions itself.
-CREATE FUNCTION hermet.wanted_triggers(target name, events boolean, OUT relation oid, OUT trigger_name text, OUT definition text)
+-- Of row triggers the server makes those of the partitions itself.
+CREATE FUNCTION hermet.wanted_triggers(target name, events boolean,
+        OUT relation oid, OUT trigger_name text, OUT enabled "char", OUT is_clone boolean, OUT definition text)
     RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT r.relation, t.trigger_name,
+  SELECT r.relation, t.trigger_name, t.enabled, r.is_partition AND t.definition NOT LIKE '%FOR EACH STATEMENT%',
          format('CREATE TRIGGER %I ', t.trigger_name) || replace(t.definition, ' ON %I.' || t.table_name || ' ', ' ON ' || r.name || ' ')
-    FROM (SELECT * FROM hermet.catalog_triggers()
+    FROM (SELECT c.table_name, c.trigger_name, 'O'::"char" AS enabled, c.definition FROM hermet.catalog_triggers() c
           UNION ALL
-          SELECT * FROM hermet.catalog_event_triggers() WHERE events) t
+          SELECT e.table_name, e.trigger_name, 'O', e.definition FROM hermet.catalog_event_triggers() e WHERE events
+          UNION ALL
+          SELECT n.table_name, n.trigger_name, n.enabled, n.definition FROM hermet.catalog_node_triggers() n WHERE hermet.is_node(target)) t
     JOIN hermet.relations(target) r USING (table_name)
-   WHERE NOT r.is_partition OR t.definition LIKE '%FOR EACH STATEMENT%'
 $$;
 COMMENT ON FUNCTION hermet.wanted_triggers(name, boolean) IS
     'the triggers that the tables of an instance and their partitions should have, as pg_get_triggerdef() writes them';
 
-CREATE FUNCTION hermet.bad_triggers(target name, OUT relation oid, OUT trigger_name text, OUT is_there boolean, OUT is_clone boolean)
+CREATE FUNCTION hermet.bad_triggers(target name, OUT relation oid, OUT trigger_name text, OUT enabled "char", OUT is_there boolean, OUT is_clone boolean)
     RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH found AS (
@@ -513,13 +510,40 @@ CREATE FUNCTION hermet.bad_triggers(target name, OUT relation oid, OUT trigger_n
       FROM hermet.relations(target) r
       JOIN pg_trigger g ON g.tgrelid = r.relation AND NOT g.tgisinternal
       JOIN pg_proc f ON f.oid = g.tgfoid
-     WHERE f.pronamespace = 'hermet'::regnamespace AND (g.tgparentid = 0 OR g.tgenabled <> 'O'))
-  SELECT relation, trigger_name, f.definition IS NOT NULL, coalesce(f.is_clone, false)
+     WHERE f.pronamespace = 'hermet'::regnamespace)
+  SELECT relation, trigger_name, w.enabled, f.definition IS NOT NULL, coalesce(f.is_clone, w.is_clone)
     FROM found f FULL JOIN hermet.wanted_triggers(target, hermet.events_enabled(target)) w USING (relation, trigger_name)
-   WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> 'O'
+   WHERE f.definition IS DISTINCT FROM w.definition OR f.tgenabled <> w.enabled
 $$;
 COMMENT ON FUNCTION hermet.bad_triggers(name) IS
     'hermet''s triggers in an instance that are missing, disabled, altered or too many: hermet.upgrade() makes them anew';
+
+-- A partition's clone of a row trigger comes and goes with the table's: it is only switched.
+CREATE FUNCTION hermet.make_triggers(target name, events boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  r record;
+BEGIN
+  FOR r IN
+    SELECT w.relation::regclass, w.trigger_name, w.enabled, w.is_clone, w.definition, g.oid IS NOT NULL AS is_there
+      FROM hermet.wanted_triggers(target, events) w
+      LEFT JOIN pg_trigger g ON g.tgname = w.trigger_name AND g.tgrelid = w.relation AND NOT g.tgisinternal
+     WHERE g.oid IS NULL OR g.tgenabled <> w.enabled OR pg_get_triggerdef(g.oid) <> w.definition
+     ORDER BY w.is_clone
+  LOOP
+    IF r.is_there AND NOT r.is_clone THEN
+      EXECUTE format('DROP TRIGGER %I ON %s', r.trigger_name, r.relation);
+    END IF;
+    IF NOT r.is_clone THEN
+      EXECUTE r.definition;
+    END IF;
+    IF r.is_clone OR r.enabled <> 'O' THEN
+      EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', r.relation, CASE r.enabled WHEN 'R' THEN 'REPLICA' ELSE '' END, r.trigger_name);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.make_triggers(name, boolean) IS 'makes the triggers of an instance that are missing or altered, those of its events if told so';
 
 CREATE FUNCTION hermet.upgrade(target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -532,6 +556,10 @@ BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
   events := hermet.events_enabled(target);
+  IF hermet.is_node(target) THEN
+    -- Else replication might hold one of the tables and wait for another.
+    PERFORM hermet.lock_write_side(target);
+  END IF;
   -- A table of the write side made anew would be empty, and so would the read side be.
   FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t
             WHERE t.side = 'write' AND to_regclass(format('%I.%I', target, t.table_name)) IS NULL
@@ -562,10 +590,9 @@ BEGIN
   IF NOT suspect THEN
     PERFORM hermet.repair(target);
   END IF;
-  FOR r IN SELECT b.relation::regclass, b.trigger_name, b.is_clone FROM hermet.bad_triggers(target) b WHERE b.is_there
+  FOR r IN SELECT b.relation::regclass, b.trigger_name FROM hermet.bad_triggers(target) b WHERE b.is_there AND NOT b.is_clone
   LOOP
-    EXECUTE format(CASE WHEN r.is_clone THEN 'ALTER TABLE %2$s ENABLE TRIGGER %1$I' ELSE 'DROP TRIGGER %1$I ON %2$s' END,
-                   r.trigger_name, r.relation);
+    EXECUTE format('DROP TRIGGER %I ON %s', r.trigger_name, r.relation);
   END LOOP;
   PERFORM hermet.complete_schema(target);
   FOR r IN

@@ -31,27 +31,20 @@ COMMENT ON FUNCTION hermet.events_enabled(name) IS 'whether an instance has any 
 
 CREATE FUNCTION hermet.enable_events(target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  r record;
 BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
+  IF hermet.is_node(target) THEN
+    RAISE EXCEPTION 'the hermet instance in schema "%" is a read node', target
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'What replication applies fires no statement trigger: its log would have gaps.',
+            HINT = 'Enable the events of the primary.';
+  END IF;
   IF to_regclass(format('%I.change_event', target)) IS NULL THEN
     RAISE EXCEPTION 'table "%.change_event" of the hermet instance does not exist', target
       USING ERRCODE = 'undefined_table', HINT = 'hermet.upgrade() makes it.';
   END IF;
-  FOR r IN
-    SELECT t.relation::regclass, t.trigger_name, t.definition, g.oid IS NOT NULL AS is_there
-      FROM hermet.wanted_triggers(target, true) t
-      LEFT JOIN pg_trigger g ON g.tgname = t.trigger_name AND NOT g.tgisinternal AND g.tgrelid = t.relation
-     WHERE t.trigger_name LIKE 'hermet\_event\_%'
-       AND (g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A') OR pg_get_triggerdef(g.oid) <> t.definition)
-  LOOP
-    IF r.is_there THEN
-      EXECUTE format('DROP TRIGGER %I ON %s', r.trigger_name, r.relation);
-    END IF;
-    EXECUTE r.definition;
-  END LOOP;
+  PERFORM hermet.make_triggers(target, true);
 END
 $$;
 COMMENT ON FUNCTION hermet.enable_events(name) IS

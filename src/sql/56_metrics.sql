@@ -37,6 +37,7 @@ BEGIN
     RETURN QUERY EXECUTE format('SELECT ''hermet_open_incidents'', NULL::text, count(*)::float8 FROM %I.hermet_incident', target);
   END IF;
   RETURN QUERY SELECT m.name, m.table_name, m.value FROM hermet.event_metrics(target) m;
+  RETURN QUERY SELECT m.name, m.table_name, m.value FROM hermet.node_metrics(target) m;
   RETURN QUERY SELECT 'hermet_instance_readable', NULL::text, 1::float8;
 EXCEPTION WHEN others THEN
   RETURN QUERY SELECT 'hermet_instance_readable', NULL::text, 0::float8;

@@ -54,22 +54,19 @@ BEGIN
 
   RETURN QUERY
     SELECT CASE WHEN g.oid IS NULL THEN 'trigger missing'
-                WHEN g.tgenabled NOT IN ('O', 'A') THEN 'trigger disabled'
+                WHEN g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O') THEN 'trigger disabled'
                 ELSE 'trigger altered' END,
-           format('%s.%I', r.name, coalesce(t.trigger_name, g.tgname::text)),
+           format('%s.%I', r.name, t.trigger_name),
            CASE WHEN g.oid IS NULL THEN 'hermet.upgrade() makes it anew, and repairs'
-                WHEN g.tgenabled = 'R' THEN 'fires in replication only'
+                WHEN t.enabled = 'R' AND g.tgenabled <> 'R' THEN 'must fire in replication only: hermet.follow() makes it anew'
+                WHEN g.tgenabled = 'R' AND t.enabled <> 'R' THEN 'fires in replication only'
                 WHEN g.tgenabled = 'D' THEN 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
                 ELSE pg_get_triggerdef(g.oid) END
       FROM hermet.wanted_triggers(target, hermet.events_enabled(target)) t
       JOIN hermet.relations(target) r ON r.relation = t.relation
       LEFT JOIN pg_trigger g ON g.tgrelid = t.relation AND g.tgname = t.trigger_name AND NOT g.tgisinternal
-     WHERE g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A') OR pg_get_triggerdef(g.oid) <> t.definition;
-  RETURN QUERY
-    SELECT 'trigger disabled', format('%s.%I', r.name, g.tgname), 'ALTER TABLE ... ENABLE TRIGGER switches it on again; then hermet.repair()'
-      FROM hermet.relations(target) r
-      JOIN pg_trigger g ON g.tgrelid = r.relation AND g.tgparentid <> 0 AND g.tgenabled NOT IN ('O', 'A')
-      JOIN pg_proc f ON f.oid = g.tgfoid AND f.pronamespace = 'hermet'::regnamespace;
+     WHERE g.oid IS NULL OR g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O')
+        OR pg_get_triggerdef(g.oid) <> t.definition;
   RETURN QUERY
     SELECT 'trigger on the read side', format('%s.%I', r.name, g.tgname),
            'a BEFORE ROW trigger may change what hermet writes'
@@ -192,6 +189,7 @@ BEGIN
                                 'FROM %I.hermet_migration WHERE finished_at = 0 ORDER BY id', target);
   END IF;
 
+  RETURN QUERY SELECT p.problem, p.object, p.detail FROM hermet.node_problems(target) p;
   RETURN QUERY
     SELECT 'prepared transaction', x.gid,
            format('prepared at %s by %s: its rows and channels stay locked until COMMIT PREPARED or ROLLBACK PREPARED', x.prepared, x.owner)

@@ -22,28 +22,35 @@ const pg::Column columns[column_count] = {
 };
 
 struct Users {
+    AttrNumber at[column_count];
     pg::Vector<int64> ids;
     bool renamed = false;
 };
 
-bool collect(Firing &firing, Users &users)
+void begin(Relation relation, Users &users)
+{
+    pg::find_columns(relation, columns, column_count, users.at);
+}
+
+void add(const Firing &firing, Users &users)
 {
     constexpr int shown[] = {c_id,     c_nickname,   c_avatar, c_mobile,
                              c_status, c_deleted_at, c_version};
     constexpr int name[] = {c_id, c_nickname};
 
-    AttrNumber at[column_count];
-    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
-    while (firing.next()) {
-        bool pair = firing.has_old && firing.has_new;
-        if (pair && !changed(firing, at, shown))
-            continue;
-        users.renamed |= !pair || changed(firing, at, name);
-        if (firing.has_old)
-            users.ids.push_back(firing.old_rows.int8(at[c_id]));
-        if (firing.has_new)
-            users.ids.push_back(firing.new_rows.int8(at[c_id]));
-    }
+    const AttrNumber *at = users.at;
+    bool pair = firing.is_pair();
+    if (pair && !changed(firing, at, shown))
+        return;
+    users.renamed |= !pair || changed(firing, at, name);
+    if (firing.has_old)
+        users.ids.push_back(firing.old_rows.int8(at[c_id]));
+    if (firing.has_new)
+        users.ids.push_back(firing.new_rows.int8(at[c_id]));
+}
+
+bool finish(Users &users)
+{
     pg::make_unique(users.ids);
     return !users.ids.empty();
 }
@@ -57,10 +64,15 @@ void apply(Firing &firing, Users &users)
     refresh_contacts_of(instance, users.ids);
 }
 
-const Maintenance<Users> maintenance = {Table::biz_user, Table::user_contact_view, collect, apply,
-                                        refresh_after_truncate};
+const Maintenance<Users> maintenance = {
+    Table::biz_user, Table::user_contact_view, begin, add, finish, apply, refresh_after_truncate};
 
 } // namespace
+
+Part &make_biz_user_part()
+{
+    return pg::make<PartOf<Users>>(maintenance);
+}
 
 } // namespace hermet
 

@@ -43,33 +43,40 @@ const pg::Column columns[column_count] = {
 constexpr int owned[] = {c_member_count, c_last_at, c_last_id};
 
 struct Channels {
+    AttrNumber at[column_count];
     pg::Vector<int64> structural; /* their rows come, go, or change altogether */
     pg::Vector<int64> arrived;    /* new, or of another type */
     pg::Vector<int64> displayed;  /* only name, picture or version */
 };
 
-bool collect(Firing &firing, Channels &channels)
+void begin(Relation relation, Channels &channels)
+{
+    pg::find_columns(relation, columns, column_count, channels.at);
+}
+
+void add(const Firing &firing, Channels &channels)
 {
     constexpr int identity[] = {c_id, c_type};
     constexpr int structure[] = {c_id, c_type, c_status};
     constexpr int display[] = {c_name, c_avatar, c_version};
 
-    AttrNumber at[column_count];
-    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
-    while (firing.next()) {
-        bool pair = firing.has_old && firing.has_new;
-        if (pair && !changed(firing, at, structure)) {
-            if (changed(firing, at, display))
-                channels.displayed.push_back(firing.new_rows.int8(at[c_id]));
-            continue;
-        }
-        if (firing.has_old)
-            channels.structural.push_back(firing.old_rows.int8(at[c_id]));
-        if (firing.has_new)
-            channels.structural.push_back(firing.new_rows.int8(at[c_id]));
-        if (firing.has_new && (!pair || changed(firing, at, identity)))
-            channels.arrived.push_back(firing.new_rows.int8(at[c_id]));
+    const AttrNumber *at = channels.at;
+    bool pair = firing.is_pair();
+    if (pair && !changed(firing, at, structure)) {
+        if (changed(firing, at, display))
+            channels.displayed.push_back(firing.new_rows.int8(at[c_id]));
+        return;
     }
+    if (firing.has_old)
+        channels.structural.push_back(firing.old_rows.int8(at[c_id]));
+    if (firing.has_new)
+        channels.structural.push_back(firing.new_rows.int8(at[c_id]));
+    if (firing.has_new && (!pair || changed(firing, at, identity)))
+        channels.arrived.push_back(firing.new_rows.int8(at[c_id]));
+}
+
+bool finish(Channels &channels)
+{
     pg::make_unique(channels.structural);
     pg::make_unique(channels.arrived);
     pg::make_unique(channels.displayed);
@@ -85,14 +92,17 @@ void apply(Firing &firing, Channels &channels)
     lock_channels(instance, all);
 
     Changes view, reverse;
-    require_two_members(instance, channels.arrived);
-    refresh_owned(instance, channels.arrived);
+    if (!instance.is_node()) { /* there the primary has judged, and counted */
+        require_two_members(instance, channels.arrived);
+        refresh_owned(instance, channels.arrived);
+    }
     refresh_channels(instance, channels.structural, view, reverse);
     refresh_groups(instance, channels.displayed, firing.since);
 }
 
-const Maintenance<Channels> maintenance = {Table::channel, Table::user_conversation_view, collect,
-                                           apply, refresh_after_truncate};
+const Maintenance<Channels> maintenance = {
+    Table::channel, Table::user_conversation_view, begin, add, finish,
+    apply,          refresh_after_truncate};
 
 const pg::Statement select_owned = {R"(
 SELECT d.channel_member_count, d.last_message_at, d.last_message_id FROM ({owned}) d)",
@@ -145,6 +155,11 @@ HeapTuple keep_owned(TriggerData *trigger, HeapTuple row, const AttrNumber *at)
 }
 
 } // namespace
+
+Part &make_channel_part()
+{
+    return pg::make<PartOf<Channels>>(maintenance);
+}
 
 } // namespace hermet
 

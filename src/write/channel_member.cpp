@@ -23,21 +23,26 @@ const pg::Column columns[column_count] = {
 };
 
 struct Members {
+    AttrNumber at[column_count];
     ConversationKeys rows;     /* whose conversation rows may change */
     ConversationKeys names;    /* who has, or has no more, a name in a channel */
     pg::Vector<int64> joined;  /* channels that a row was added to */
     pg::Totals<int64> actives; /* by channel: so many more active members */
 };
 
-bool collect(Firing &firing, Members &members)
+void begin(Relation relation, Members &members)
+{
+    pg::find_columns(relation, columns, column_count, members.at);
+}
+
+void add(const Firing &firing, Members &members)
 {
     constexpr int row[] = {c_id, c_channel, c_user, c_joined_at, c_left_at, c_created_at};
     constexpr int name[] = {c_channel, c_user, c_nickname};
     constexpr int key[] = {c_channel, c_user};
 
-    AttrNumber at[column_count];
-    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
-    auto add = [&](ConversationKeys &keys) {
+    const AttrNumber *at = members.at;
+    auto add_keys = [&](ConversationKeys &keys) {
         if (firing.has_old)
             keys.add(firing.old_rows.int8(at[c_user]), firing.old_rows.int8(at[c_channel]));
         if (firing.has_new)
@@ -47,20 +52,22 @@ bool collect(Firing &firing, Members &members)
         if (member.int8(at[c_left_at]) == 0)
             members.actives.add(member.int8(at[c_channel]), sign);
     };
-    while (firing.next()) {
-        bool pair = firing.has_old && firing.has_new;
-        if (!pair || changed(firing, at, row)) {
-            add(members.rows);
-            if (firing.has_old)
-                count(firing.old_rows, -1);
-            if (firing.has_new)
-                count(firing.new_rows, 1);
-        }
-        if (!pair || changed(firing, at, name))
-            add(members.names);
-        if (firing.has_new && (!pair || changed(firing, at, key)))
-            members.joined.push_back(firing.new_rows.int8(at[c_channel]));
+    bool pair = firing.is_pair();
+    if (!pair || changed(firing, at, row)) {
+        add_keys(members.rows);
+        if (firing.has_old)
+            count(firing.old_rows, -1);
+        if (firing.has_new)
+            count(firing.new_rows, 1);
     }
+    if (!pair || changed(firing, at, name))
+        add_keys(members.names);
+    if (firing.has_new && (!pair || changed(firing, at, key)))
+        members.joined.push_back(firing.new_rows.int8(at[c_channel]));
+}
+
+bool finish(Members &members)
+{
     pg::make_unique(members.joined);
     members.actives.finish();
     return !members.rows.empty() || !members.names.empty();
@@ -120,8 +127,10 @@ void apply(Firing &firing, Members &members)
         if (std::binary_search(members.joined.begin(), members.joined.end(), state.id))
             crowded.push_back(state.id);
     }
-    require_two_members(instance, crowded);
-    add_members(instance, states, members.actives, firing.since);
+    if (!instance.is_node()) { /* there the primary has judged, and counted */
+        require_two_members(instance, crowded);
+        add_members(instance, states, members.actives, firing.since);
+    }
 
     ConversationKeys &keys = pg::make<ConversationKeys>(keys_of_channels(instance, singles));
     for (size_t i = 0; i < members.rows.users.size(); i++)
@@ -137,10 +146,16 @@ void apply(Firing &firing, Members &members)
     refresh_sender_names(instance, find_spoken(instance, members.names), firing.since);
 }
 
-const Maintenance<Members> maintenance = {Table::channel_member, Table::user_conversation_view,
-                                          collect, apply, refresh_after_truncate};
+const Maintenance<Members> maintenance = {
+    Table::channel_member, Table::user_conversation_view, begin, add, finish, apply,
+    refresh_after_truncate};
 
 } // namespace
+
+Part &make_channel_member_part()
+{
+    return pg::make<PartOf<Members>>(maintenance);
+}
 
 } // namespace hermet
 

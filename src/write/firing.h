@@ -15,12 +15,13 @@ struct Firing {
     Table table;
     Oid root;   /* the table of the write side: what fires may be a partition of it */
     Oid schema; /* its schema */
-    Instance *instance; /* known in apply(), not in collect() */
+    Instance *instance; /* known in apply(), not before */
     bool truncate;
     pg::Rows old_rows;
     pg::Rows new_rows;
     bool paired;     /* an UPDATE whose old and new rows come in the same order */
     CommandId since; /* the command that the statement ran as */
+    bool undone;     /* what was collected may have been rolled back, in part */
     metrics::Stopwatch watch;
 
     /* The next pair of an UPDATE, or the next row of either kind alone. */
@@ -28,6 +29,7 @@ struct Firing {
     void rewind();
     bool has_old = false;
     bool has_new = false;
+    bool is_pair() const { return has_old && has_new; }
 
   private:
     bool old_left_ = true;
@@ -37,8 +39,12 @@ struct Firing {
 template <class State> struct Maintenance {
     Table table;
     Table target; /* what of the read side it mainly maintains */
-    /* Reads the transition tables; false: nothing that the read side shows has changed. */
-    bool (*collect)(Firing &firing, State &state);
+    /* Finds the columns of the table: first of all, and of each partition. */
+    void (*begin)(Relation relation, State &state);
+    /* Collects what the firing's current pair or row changes. */
+    void (*add)(const Firing &firing, State &state);
+    /* When all is collected; false: nothing that the read side shows has changed. */
+    bool (*finish)(State &state);
     /* Brings the read side up to date: inside a session, relations and intention locked. */
     void (*apply)(Firing &firing, State &state);
     /* The same after TRUNCATE, with nothing collected. */
@@ -59,6 +65,15 @@ struct Truncated {
 bool begin_firing(TriggerData *trigger, const char *table, Truncated &truncated, Firing &firing);
 void begin_maintenance(Firing &firing, pg::Session &session);
 
+template <class State>
+bool collect(Firing &firing, const Maintenance<State> &maintenance, State &state)
+{
+    maintenance.begin(firing.trigger->tg_relation, state);
+    while (firing.next())
+        maintenance.add(firing, state);
+    return maintenance.finish(state);
+}
+
 template <class State> Datum maintain(TriggerData *trigger, const Maintenance<State> &maintenance)
 {
     Firing &firing = pg::make<Firing>();
@@ -74,7 +89,7 @@ template <class State> Datum maintain(TriggerData *trigger, const Maintenance<St
     }
 
     State &state = pg::make<State>();
-    if (firing.truncate || maintenance.collect(firing, state)) {
+    if (firing.truncate || collect(firing, maintenance, state)) {
         pg::Session session = {};
         begin_maintenance(firing, session);
         if (firing.truncate)
@@ -98,5 +113,43 @@ bool changed(const Firing &firing, const AttrNumber *at, const int (&columns)[n]
             return true;
     return false;
 }
+
+/*
+ * The same for a read node: the rows of one table that a replicated transaction has changed come
+ * one by one, and are done with at its end.
+ */
+class Part {
+  public:
+    virtual void begin(Relation relation) = 0;
+    virtual void add(const Firing &firing) = 0;
+    virtual bool finish() = 0;
+    virtual void apply(Firing &firing) = 0;
+    virtual Table table() const = 0;
+    virtual Table target() const = 0;
+};
+
+template <class State> class PartOf final : public Part {
+  public:
+    explicit PartOf(const Maintenance<State> &maintenance) : maintenance_(maintenance) {}
+    void begin(Relation relation) override { maintenance_.begin(relation, state_); }
+    void add(const Firing &firing) override { maintenance_.add(firing, state_); }
+    bool finish() override { return maintenance_.finish(state_); }
+    void apply(Firing &firing) override { maintenance_.apply(firing, state_); }
+    Table table() const override { return maintenance_.table; }
+    Table target() const override { return maintenance_.target; }
+
+  private:
+    const Maintenance<State> &maintenance_;
+    State state_;
+};
+
+/* In the current MemoryContext. */
+Part &make_biz_user_part();
+Part &make_channel_part();
+Part &make_channel_member_part();
+Part &make_channel_read_record_part();
+Part &make_friendship_part();
+Part &make_message_part();
+Part &make_conversation_setting_part();
 
 } // namespace hermet

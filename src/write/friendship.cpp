@@ -43,32 +43,39 @@ const pg::Column columns[column_count] = {
 };
 
 struct Friendships {
+    AttrNumber at[column_count];
     ContactKeys contacts;
     ContactKeys remarks; /* those of them that single conversations may show */
 };
 
-bool collect(Firing &firing, Friendships &friendships)
+void begin(Relation relation, Friendships &friendships)
+{
+    pg::find_columns(relation, columns, column_count, friendships.at);
+}
+
+void add(const Firing &firing, Friendships &friendships)
 {
     constexpr int contact[] = {c_id,     c_user, c_friend, c_remark,  c_starred,  c_deleted_at,
                                c_source, c_tags, c_group,  c_blocked, c_added_at, c_created_at};
     constexpr int remark[] = {c_user, c_friend, c_remark, c_starred, c_deleted_at};
 
-    AttrNumber at[column_count];
-    pg::find_columns(firing.trigger->tg_relation, columns, column_count, at);
-    auto add = [&](ContactKeys &keys) {
+    const AttrNumber *at = friendships.at;
+    auto add_keys = [&](ContactKeys &keys) {
         if (firing.has_old)
             keys.add(firing.old_rows.int8(at[c_user]), firing.old_rows.int8(at[c_friend]));
         if (firing.has_new)
             keys.add(firing.new_rows.int8(at[c_user]), firing.new_rows.int8(at[c_friend]));
     };
-    while (firing.next()) {
-        bool pair = firing.has_old && firing.has_new;
-        if (pair && !changed(firing, at, contact))
-            continue;
-        add(friendships.contacts);
-        if (!pair || changed(firing, at, remark))
-            add(friendships.remarks);
-    }
+    bool pair = firing.is_pair();
+    if (pair && !changed(firing, at, contact))
+        return;
+    add_keys(friendships.contacts);
+    if (!pair || changed(firing, at, remark))
+        add_keys(friendships.remarks);
+}
+
+bool finish(Friendships &friendships)
+{
     return !friendships.contacts.empty();
 }
 
@@ -88,10 +95,15 @@ void apply(Firing &firing, Friendships &friendships)
     refresh_contacts(instance, friendships.contacts, view, reverse);
 }
 
-const Maintenance<Friendships> maintenance = {Table::friendship, Table::user_contact_view, collect,
-                                              apply, refresh_after_truncate};
+const Maintenance<Friendships> maintenance = {
+    Table::friendship, Table::user_contact_view, begin, add, finish, apply, refresh_after_truncate};
 
 } // namespace
+
+Part &make_friendship_part()
+{
+    return pg::make<PartOf<Friendships>>(maintenance);
+}
 
 } // namespace hermet
 

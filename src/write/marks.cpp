@@ -13,31 +13,35 @@ namespace {
 
 enum { c_user, c_channel, key_count };
 
+constexpr int most_columns = 7;
+
 struct KeySet {
+    AttrNumber at[most_columns];
     pg::Vector<std::pair<int64, int64>> pairs; /* channel, user: the order of row locks */
 };
 
-/* The keys of the rows whose `columns` changed; the first two columns are the key. */
-template <size_t n> bool collect_keys(Firing &firing, KeySet &keys, const pg::Column (&columns)[n])
+/* The keys of the rows of which one of the columns changed; the first two columns are the key. */
+template <int n> void add(const Firing &firing, KeySet &keys)
 {
-    AttrNumber at[n];
-    pg::find_columns(firing.trigger->tg_relation, columns, n, at);
-    auto add = [&](const pg::Rows &row) {
+    const AttrNumber *at = keys.at;
+    auto add_key = [&](const pg::Rows &row) {
         keys.pairs.push_back({row.int8(at[c_channel]), row.int8(at[c_user])});
     };
-    while (firing.next()) {
-        if (firing.has_old && firing.has_new) {
-            bool same = true;
-            for (size_t i = 0; i < n && same; i++)
-                same = pg::same_image(firing.old_rows, firing.new_rows, at[i]);
-            if (same)
-                continue;
-        }
-        if (firing.has_old)
-            add(firing.old_rows);
-        if (firing.has_new)
-            add(firing.new_rows);
+    if (firing.is_pair()) {
+        bool same = true;
+        for (int i = 0; i < n && same; i++)
+            same = pg::same_image(firing.old_rows, firing.new_rows, at[i]);
+        if (same)
+            return;
     }
+    if (firing.has_old)
+        add_key(firing.old_rows);
+    if (firing.has_new)
+        add_key(firing.new_rows);
+}
+
+bool finish(KeySet &keys)
+{
     pg::make_unique(keys.pairs);
     return !keys.pairs.empty();
 }
@@ -65,22 +69,44 @@ const pg::Column setting_columns[] = {{"user_id", INT8OID},      {"channel_id", 
                                       {"marked_unread", BOOLOID}};
 
 const Maintenance<KeySet> read_records = {
-    Table::channel_read_record, Table::user_conversation_view,
-    [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, read_record_columns); },
+    Table::channel_read_record,
+    Table::user_conversation_view,
+    [](Relation relation, KeySet &keys) {
+        pg::find_columns(relation, read_record_columns, lengthof(read_record_columns), keys.at);
+    },
+    add<lengthof(read_record_columns)>,
+    finish,
     [](Firing &firing, KeySet &keys) {
         refresh_cursors(*firing.instance, share(*firing.instance, keys), firing.since);
     },
     refresh_after_truncate};
 
 const Maintenance<KeySet> settings = {
-    Table::conversation_setting, Table::user_conversation_view,
-    [](Firing &firing, KeySet &keys) { return collect_keys(firing, keys, setting_columns); },
+    Table::conversation_setting,
+    Table::user_conversation_view,
+    [](Relation relation, KeySet &keys) {
+        pg::find_columns(relation, setting_columns, lengthof(setting_columns), keys.at);
+    },
+    add<lengthof(setting_columns)>,
+    finish,
     [](Firing &firing, KeySet &keys) {
         refresh_settings(*firing.instance, share(*firing.instance, keys), firing.since);
     },
     refresh_after_truncate};
 
+StaticAssertDecl(lengthof(setting_columns) <= most_columns, "too many columns");
+
 } // namespace
+
+Part &make_channel_read_record_part()
+{
+    return pg::make<PartOf<KeySet>>(read_records);
+}
+
+Part &make_conversation_setting_part()
+{
+    return pg::make<PartOf<KeySet>>(settings);
+}
 
 } // namespace hermet
 

@@ -3,6 +3,7 @@
  */
 #include "pg/function.h"
 #include "read/fanout.h"
+#include "read/owned.h"
 #include "write/firing.h"
 #include "write/truncate.h"
 
@@ -37,8 +38,12 @@ struct Messages {
     size_t unique_at = 1024;    /* so many are made unique before */
     MessageDeltas deltas;
 
-    /* More deltas than delta_limit() are read once more, by ranges of channels. */
+    /*
+     * More deltas than delta_limit() are read once more, by ranges of channels; or, on a read node,
+     * where they cannot be, their channels are derived.
+     */
     bool too_large = false;
+    size_t limit = 0;
     pg::Totals<int64> sizes; /* then: how many bytes of deltas each channel has */
 };
 
@@ -128,33 +133,41 @@ bool counts_change(const Firing &firing, const AttrNumber *at)
     return !firing.has_old || !firing.has_new || changed(firing, at, counted);
 }
 
-bool collect(Firing &firing, Messages &messages)
+void begin(Relation relation, Messages &messages)
+{
+    pg::find_columns(relation, columns, column_count, messages.at);
+    messages.limit = delta_limit();
+}
+
+void add(const Firing &firing, Messages &messages)
 {
     constexpr int shown[] = {c_content};
 
     const AttrNumber *at = messages.at;
-    pg::find_columns(firing.trigger->tg_relation, columns, column_count, messages.at);
-    size_t limit = delta_limit();
-    messages.deltas.messages.reserve(Min(firing.old_rows.count() + firing.new_rows.count(),
-                                         static_cast<int64>(limit / sizeof(MessageDelta) + 2)));
-    while (firing.next()) {
-        if (!counts_change(firing, at)) {
-            /* An edit: the text of the last message may be another. */
-            if (changed(firing, at, shown))
-                add_channel(messages, firing.new_rows.int8(at[c_channel]));
-            continue;
-        }
-        if (firing.has_old) {
-            add_channel(messages, firing.old_rows.int8(at[c_channel]));
-            add(messages, firing.old_rows, -1);
-        }
-        if (firing.has_new) {
+    if (messages.deltas.messages.empty())
+        messages.deltas.messages.reserve(
+            Min(firing.old_rows.count() + firing.new_rows.count(),
+                static_cast<int64>(messages.limit / sizeof(MessageDelta) + 2)));
+    if (!counts_change(firing, at)) {
+        /* An edit: the text of the last message may be another. */
+        if (changed(firing, at, shown))
             add_channel(messages, firing.new_rows.int8(at[c_channel]));
-            add(messages, firing.new_rows, 1);
-        }
-        if (messages.deltas.bytes() > limit)
-            drop_deltas(messages);
+        return;
     }
+    if (firing.has_old) {
+        add_channel(messages, firing.old_rows.int8(at[c_channel]));
+        add(messages, firing.old_rows, -1);
+    }
+    if (firing.has_new) {
+        add_channel(messages, firing.new_rows.int8(at[c_channel]));
+        add(messages, firing.new_rows, 1);
+    }
+    if (messages.deltas.bytes() > messages.limit)
+        drop_deltas(messages);
+}
+
+bool finish(Messages &messages)
+{
     if (messages.too_large)
         drop_deltas(messages);
     messages.sizes.finish();
@@ -204,6 +217,13 @@ pg::Vector<int64> &last_senders(const MessageDeltas &deltas)
 
 void apply(Firing &firing, Messages &messages)
 {
+    if (firing.undone || (messages.too_large && !firing.trigger)) {
+        Changes view, reverse;
+        lock_channels(*firing.instance, messages.channels);
+        refresh_owned(*firing.instance, messages.channels);
+        refresh_channels(*firing.instance, messages.channels, view, reverse);
+        return;
+    }
     FanOut &fan = begin_fan_out(*firing.instance, messages.channels, last_senders(messages.deltas),
                                 firing.since);
     const auto *size = messages.sizes.begin();
@@ -225,10 +245,16 @@ void apply(Firing &firing, Messages &messages)
     end_fan_out(fan);
 }
 
-const Maintenance<Messages> maintenance = {Table::message, Table::user_conversation_view, collect,
-                                           apply, refresh_after_truncate};
+const Maintenance<Messages> maintenance = {
+    Table::message, Table::user_conversation_view, begin, add, finish,
+    apply,          refresh_after_truncate};
 
 } // namespace
+
+Part &make_message_part()
+{
+    return pg::make<PartOf<Messages>>(maintenance);
+}
 
 } // namespace hermet
 

@@ -13,6 +13,10 @@ INSERT INTO channel (id, channel_type) SELECT 100 + c, 'single' FROM generate_se
 INSERT INTO channel_member (id, channel_id, user_id) SELECT nextval('ids'), c, u FROM generate_series(1, 10) c, generate_series(1, 5 * c) u;
 INSERT INTO channel_member (id, channel_id, user_id) SELECT nextval('ids'), 100 + c, c + side FROM generate_series(1, 20) c, generate_series(0, 1) side;
 INSERT INTO friendship (id, user_id, friend_id) SELECT nextval('ids'), u, u + 1 FROM generate_series(1, 49) u;
+-- A read node, with nobody to follow.
+SELECT hermet.create_tables('node');
+INSERT INTO node.hermet_node (nodes, node, subscription) VALUES (2, 1, 'none');
+SELECT hermet.make_triggers('node', false);
 \endif
 SET search_path = im;
 INSERT INTO message (id, channel_id, sender_id, content) SELECT nextval('ids'), 1 + i % 10, 1, 'hello' FROM generate_series(1, 20) i;
@@ -27,6 +31,6 @@ UPDATE channel_member SET left_at = 1 - sign(left_at) WHERE channel_id = 4 AND u
 UPDATE friendship SET remark_name = 'friend ' || currval('ids') WHERE user_id = 1;
 SELECT count(*) FROM hermet.check_consistency('im');
 SELECT count(*) FROM hermet.repair('im');
-SELECT count(*) FROM hermet.conversation_list(1);
-SELECT count(*) FROM hermet.contact_list(1);
-SELECT * FROM hermet.unread_totals(1);
+SELECT count(*) FROM hermet.conversation_list(1, target => 'im');
+SELECT count(*) FROM hermet.contact_list(1, target => 'im');
+SELECT * FROM hermet.unread_totals(1, 'im');

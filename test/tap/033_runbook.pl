@@ -121,6 +121,9 @@ sub end_sessions {
 my %fixture = (
     healthy => sub { },
     sessions_ended => \&end_sessions,
+    read_node => sub {
+        as_owner(q(INSERT INTO im.hermet_node (nodes, node, subscription) VALUES (2, 1, 'chat_node1'); SELECT hermet.make_triggers('im', false); SELECT hermet.repair('im')));
+    },
     wrong_count => sub { plant('UPDATE im.user_conversation_view SET unread_count = 7 WHERE user_id = 2 AND channel_id = 10') },
     stale_name => sub {
         plant(q(
