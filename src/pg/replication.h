@@ -1,5 +1,5 @@
 /*
- * What logical replication's apply worker knows of the transaction that it applies.
+ * What logical replication knows: of the transaction that is applied, and of what is published.
  */
 #pragma once
 
@@ -12,5 +12,11 @@ namespace hermet::pg {
  * one's; 0 where it comes from nowhere, or from the future. Known when it is about to commit here.
  */
 int64 nanoseconds_since_origin();
+
+/*
+ * Whether a partitioned table is published as if it were one: then no subscriber hears of a
+ * TRUNCATE of one of its partitions.
+ */
+bool is_published_as_one(Oid table);
 
 } // namespace hermet::pg

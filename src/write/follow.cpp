@@ -13,9 +13,8 @@
 #include "pg/function.h"
 #include "pg/partition.h"
 #include "pg/replication.h"
-#include "read/protocol.h"
+#include "read/repair.h"
 #include "write/firing.h"
-#include "write/truncate.h"
 
 namespace hermet {
 
@@ -155,7 +154,7 @@ void derive(Followed &followed)
     session.begin(find_node(followed.schema).owner);
     firing.instance = &lock_instance(followed.schema);
     if (followed.truncated)
-        refresh_after_truncate(firing);
+        repair_all(*firing.instance);
     else
         apply_parts(followed, firing, session);
     session.end();
