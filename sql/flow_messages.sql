@@ -187,7 +187,9 @@ ROLLBACK TO a;
 :clean
 INSERT INTO message (id, channel_id, sender_id, content, sent_at) VALUES (81, 2, 102, 'second try', 81);
 SAVEPOINT b;
+\set VERBOSITY sqlstate
 INSERT INTO message (id, channel_id, sender_id, content, sent_at) VALUES (81, 2, 102, 'duplicate', 81);
+\set VERBOSITY default
 ROLLBACK TO b;
 INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (300, 103, 2, 80);
 RELEASE b;
@@ -217,10 +219,10 @@ UPDATE message SET deleted_at = 1 WHERE id = 82;
 COMMIT;
 :inbox
 :clean
--- Several statements at once, in a DO block, by a cursor.
+-- Several statements at once, in a DO block, by a cursor. (In a partitioned table each partition must be in the cursor's plan.)
 DO $$
 DECLARE
-    c CURSOR FOR SELECT * FROM flow_messages.message WHERE channel_id = 2 FOR UPDATE;
+    c CURSOR FOR SELECT * FROM flow_messages.message WHERE channel_id + 0 = 2 FOR UPDATE;
 BEGIN
     FOR i IN 84..88 LOOP
         INSERT INTO flow_messages.message (id, channel_id, sender_id, content, sent_at) VALUES (i, 2, 102, 'loop ' || i, i);

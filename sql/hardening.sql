@@ -244,7 +244,7 @@ INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (76, 1, 101, 76)
 :clean
 ALTER TABLE user_conversation_view ALTER unread_count SET NOT NULL;
 -- What asks for the executor: triggers, children, and keys that no unique index serves.
-CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '% of %', TG_OP, TG_TABLE_NAME; RETURN NEW; END$$;
+CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '% of %', TG_OP, testing.table_of(TG_TABLE_NAME); RETURN NEW; END$$;
 CREATE TRIGGER seen BEFORE UPDATE ON channel FOR EACH ROW EXECUTE FUNCTION seen();
 INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (77, 1, 101, 77);
 DROP TRIGGER seen ON channel;
@@ -309,11 +309,11 @@ SELECT testing.clean('Chat 2') AS drift;
 ALTER SCHEMA "Chat 2" RENAME TO im;
 INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (81, 1, 101, 81);
 :clean
-ALTER TABLE user_contact_view RENAME TO user_contact_view_2;
+ALTER TABLE user_contact_view RENAME TO user_contact_view_away;
 SELECT * FROM testing.error('UPDATE im.friendship SET remark_name = $$x$$');
 SELECT code, message FROM testing.error('SELECT hermet.check_consistency()');
 SELECT code, message FROM testing.error('SELECT hermet.repair()');
-ALTER TABLE user_contact_view_2 RENAME TO user_contact_view;
+ALTER TABLE user_contact_view_away RENAME TO user_contact_view;
 UPDATE friendship SET remark_name = 'x';
 :clean
 ALTER TABLE channel_read_record SET SCHEMA public;

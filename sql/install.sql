@@ -43,9 +43,9 @@ RESET search_path;
 SELECT target FROM hermet.instances();
 -- What cannot be.
 SELECT * FROM testing.error($$SELECT hermet.create_tables('im')$$);
-SELECT * FROM testing.error($$SELECT hermet.create_tables('sharded', 64, 256)$$);
-SELECT code FROM testing.error($$SELECT hermet.create_tables('sharded', channel_shards => 1)$$);
-SELECT code FROM testing.error($$SELECT hermet.create_tables('sharded', user_shards => 2)$$);
+SELECT * FROM testing.error($$SELECT hermet.create_tables('sharded', 64, 255)$$);
+SELECT * FROM testing.error($$SELECT hermet.create_tables('sharded', channel_shards => -1, user_shards => 2)$$);
+SELECT * FROM testing.error($$SELECT hermet.create_tables('sharded', 4, NULL)$$);
 SELECT count(*) FROM pg_namespace WHERE nspname = 'sharded';
 SELECT code, message FROM testing.error($$SELECT hermet.create_tables('pg_catalog')$$);
 SELECT code, message FROM testing.error($$SELECT hermet.create_tables('pg_mine')$$);
@@ -100,15 +100,15 @@ SELECT a.attrelid::regclass AS table, a.attname AS column, format_type(a.atttypi
        CASE WHEN pg_get_expr(d.adbin, d.adrelid) ~ 'clock_timestamp' THEN 'now' WHEN a.attidentity <> '' THEN 'identity'
             ELSE regexp_replace(pg_get_expr(d.adbin, d.adrelid), '::.*', '') END AS default
   FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
- WHERE a.attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'im'::regnamespace AND relkind = 'r') AND a.attnum > 0
+ WHERE a.attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'im'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition) AND a.attnum > 0
  ORDER BY array_position('{biz_user,channel,channel_member,channel_read_record,friendship,channel_application,message,conversation_setting,
                            user_conversation_view,user_contact_view,conversation_reverse_index,contact_reverse_index,
                            hermet_instance,hermet_check,hermet_incident}'::text[], (SELECT relname::text FROM pg_class WHERE oid = a.attrelid)), a.attrelid::regclass::text COLLATE "C", a.attnum;
 SELECT t.typname AS type, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS labels
   FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE t.typnamespace = 'im'::regnamespace GROUP BY 1 ORDER BY 1;
 -- The keys.
-SELECT i.indrelid::regclass AS table, i.indisprimary AS primary, pg_get_indexdef(i.indexrelid) AS key
-  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'im'::regnamespace AND i.indisunique
+SELECT i.indrelid::regclass AS table, i.indisprimary AS primary, replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') AS key
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'im'::regnamespace AND NOT c.relispartition AND i.indisunique
  ORDER BY c.relname, i.indisprimary DESC, i.indkey::text COLLATE "C";
 -- A target's pending list has an index of its own.
 SELECT count(*) > 0 AS pending FROM pg_index i WHERE i.indrelid = 'im.channel_application'::regclass AND NOT i.indisunique
@@ -117,11 +117,11 @@ SELECT count(*) > 0 AS pending FROM pg_index i WHERE i.indrelid = 'im.channel_ap
 SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'im.user_conversation_view'::regclass AND pg_get_indexdef(indexrelid) ~ 'last_|unread|mention|closed|updated';
 -- No foreign keys; a check that single has a peer and a group none.
 SELECT count(*) AS foreign_keys FROM pg_constraint WHERE connamespace = 'im'::regnamespace AND contype = 'f';
-SELECT conrelid::regclass, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'im'::regnamespace AND contype = 'c';
+SELECT conrelid::regclass, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'im'::regnamespace AND contype = 'c' AND conname NOT LIKE '%\_shard\_check' AND coninhcount = 0;
 -- Every table, column and type has its comment, but for the types.
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'im'::regnamespace AND c.relkind = 'r' AND obj_description(c.oid) IS NULL;
+SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'im'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND obj_description(c.oid) IS NULL;
 SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
- WHERE c.relnamespace = 'im'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND col_description(a.attrelid, a.attnum) IS NULL;
+ WHERE c.relnamespace = 'im'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND col_description(a.attrelid, a.attnum) IS NULL;
 -- ... and so has every function.
 SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'hermet'::regnamespace AND obj_description(p.oid) IS NULL;
 
@@ -202,7 +202,7 @@ SELECT hermet.attach('im');
 :clean
 -- With CASCADE: the triggers go, every row stays, and the tables go on working as they are.
 CREATE TABLE public.before AS SELECT t.relname, (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM im.%I', t.relname), false, true, '')))[1]::text AS n
-  FROM pg_class t WHERE t.relnamespace = 'im'::regnamespace AND t.relkind = 'r' AND t.relname NOT LIKE 'hermet%';
+  FROM pg_class t WHERE t.relnamespace = 'im'::regnamespace AND t.relkind IN ('r', 'p') AND NOT t.relispartition AND t.relname NOT LIKE 'hermet%';
 SET client_min_messages = warning;
 DROP EXTENSION hermet CASCADE;
 RESET client_min_messages;

@@ -111,7 +111,7 @@ RESET ROLE;
 -- ... rows that row security would hide from the owner, and a table that he may not read.
 SELECT hermet.create_tables('mig_own');
 DO $$ DECLARE t text; BEGIN
-  FOR t IN SELECT table_name FROM hermet.catalog_tables() LOOP EXECUTE format('ALTER TABLE mig_own.%I OWNER TO regress_hermet_migrate', t); END LOOP;
+  FOR t IN SELECT name FROM hermet.relations('mig_own') LOOP EXECUTE format('ALTER TABLE %s OWNER TO regress_hermet_migrate', t); END LOOP;
 END $$;
 GRANT ALL ON SCHEMA mig_own TO regress_hermet_migrate;
 ALTER TABLE mig_legacy.marks ENABLE ROW LEVEL SECURITY;

@@ -154,6 +154,14 @@ UNION ALL
 SELECT format('check: %s', to_jsonb(k)) FROM hermet.check_consistency(target) k
 $$;
 
+-- The table that a partition belongs to, any other name itself: what a test prints is the same on
+-- plain and on sharded instances.
+CREATE FUNCTION testing.table_of(name text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+SELECT regexp_replace(name, '\y(channel|channel_member|channel_read_record|channel_application|friendship|message|conversation_setting|'
+                            'user_conversation_view|user_contact_view|conversation_reverse_index|contact_reverse_index)_\d+(?!\d)', '\1', 'g')
+$$;
+
 -- What an expected failure says. Whatever the statement did is undone.
 CREATE FUNCTION testing.error(statement text,
     OUT code text, OUT message text, OUT detail text, OUT hint text)
@@ -165,6 +173,7 @@ BEGIN
 EXCEPTION WHEN OTHERS OR ASSERT_FAILURE OR QUERY_CANCELED THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
         detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    message := testing.table_of(message);
 END
 $$;
 

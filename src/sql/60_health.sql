@@ -46,7 +46,6 @@ BEGIN
            format('tables belong to %s: give all of them one owner', string_agg(DISTINCT pg_get_userbyid(c.relowner)::text, ', '))
       FROM hermet.relations(target) t
       JOIN pg_class c ON c.oid = t.relation
-     WHERE NOT t.is_partition
     HAVING count(DISTINCT c.relowner) > 1;
   RETURN QUERY
     SELECT 'key missing', format('%I.%I', target, k.table_name), format('(%s) is not unique', array_to_string(k.key, ', '))
@@ -65,8 +64,11 @@ BEGIN
       FROM hermet.wanted_triggers(target, hermet.events_enabled(target)) t
       JOIN hermet.relations(target) r ON r.relation = t.relation
       LEFT JOIN pg_trigger g ON g.tgrelid = t.relation AND g.tgname = t.trigger_name AND NOT g.tgisinternal
-     WHERE g.oid IS NULL OR g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O')
-        OR pg_get_triggerdef(g.oid) <> t.definition;
+      LEFT JOIN pg_trigger p ON p.oid = g.tgparentid
+     WHERE (g.oid IS NULL OR g.tgenabled <> t.enabled AND NOT (g.tgenabled = 'A' AND t.enabled = 'O')
+            OR pg_get_triggerdef(g.oid) <> t.definition)
+       -- What a clone has from its table's trigger is said of that one.
+       AND (NOT t.is_clone OR g.tgenabled <> p.tgenabled);
   RETURN QUERY
     SELECT 'trigger on the read side', format('%s.%I', r.name, g.tgname),
            'a BEFORE ROW trigger may change what hermet writes'
