@@ -28,7 +28,7 @@ SHLIB_LINK += -lstdc++ -Wl,--version-script=src/hermet.map
 override with_llvm = no
 
 # These have recipes of their own and need no pg_config: they install what is missing first.
-OWN_GOALS = help deps check check-metrics demo demo-nodes replay storm soak sanitize mutants bench format lint dist
+OWN_GOALS = help deps check check-metrics demo demo-nodes demo-shards replay storm soak sanitize mutants bench format lint dist
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -71,6 +71,10 @@ demo: deps
 #: make demo-nodes           read nodes, on three throwaway clusters (KEEP=1 leaves them running)
 demo-nodes: deps
 	@test/demo/nodes
+
+#: make demo-shards          partitions, on a throwaway cluster (KEEP=1 leaves it running)
+demo-shards: deps
+	@test/demo/shards
 
 #: make replay LOGS=folder   play chat logs into an instance, then check it (PGHOST=... uses a server of yours)
 replay: deps

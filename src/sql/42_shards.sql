@@ -79,7 +79,7 @@ CREATE FUNCTION hermet.relations(target name, OUT table_name text, OUT side text
   UNION ALL
   SELECT t.table_name, t.side, c.oid, format('%I.%I', n.nspname, c.relname), true
     FROM t
-    JOIN pg_inherits i ON i.inhparent = t.oid
+    JOIN pg_inherits i ON i.inhparent = t.oid AND NOT i.inhdetachpending
     JOIN pg_class c ON c.oid = i.inhrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE t.relkind = 'p'
@@ -164,6 +164,10 @@ CREATE FUNCTION hermet.misfit_shards(target name) RETURNS SETOF text
          generate_series(0, m.modulus - 1) k
    WHERE NOT EXISTS (SELECT FROM r WHERE r.table_name = m.table_name AND r.is_partition AND k % r.modulus = r.shard)
   UNION ALL
+  SELECT format('partition %s holds keys modulo %s, others of its table modulo %s', m.name, m.modulus, m.greatest)
+    FROM (SELECT r.name, r.modulus, max(r.modulus) OVER (PARTITION BY r.table_name) AS greatest FROM r WHERE r.is_partition) m
+   WHERE m.modulus < m.greatest
+  UNION ALL
   SELECT format('table %s has no partition', r.table_name)
     FROM r WHERE NOT r.is_partition AND NOT EXISTS (SELECT FROM r x WHERE x.table_name = r.table_name AND x.is_partition)
 $$;
@@ -186,6 +190,26 @@ CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
   UNION
   SELECT format('%s is in %s', r.name, pg_describe_object('pg_publication'::regclass, p.prpubid, 0)) FROM r JOIN pg_publication_rel p ON p.prrelid = r.relation
   UNION
+  SELECT format('%s depends on %s', pg_describe_object(d.classid, d.objid, 0), r.name)
+    FROM r JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.deptype = 'n' AND d.classid = 'pg_proc'::regclass
+  UNION
+  SELECT format('policy %I on %s depends on %s', p.polname, p.polrelid::regclass, r.name)
+    FROM r
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.deptype = 'n' AND d.classid = 'pg_policy'::regclass
+    JOIN pg_policy p ON p.oid = d.objid AND p.polrelid NOT IN (SELECT x.relation FROM hermet.relations(target) x WHERE NOT x.is_partition)
+  UNION
+  SELECT format('trigger %I is of partition %s alone', g.tgname, r.name)
+    FROM r
+    JOIN pg_trigger g ON g.tgrelid = r.relation AND g.tgparentid = 0 AND NOT g.tgisinternal
+    JOIN pg_proc f ON f.oid = g.tgfoid AND f.pronamespace <> 'hermet'::regnamespace
+   WHERE r.is_partition
+  UNION
+  SELECT format('index %s is of partition %s alone', i.indexrelid::regclass, r.name)
+    FROM r JOIN pg_index i ON i.indrelid = r.relation
+   WHERE r.is_partition AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)
+  UNION
+  SELECT format('%s has an index as its replica identity', r.name) FROM r JOIN pg_class c ON c.oid = r.relation AND c.relreplident = 'i'
+  UNION
   SELECT format('%s is the type of something', r.name)
     FROM r
     JOIN pg_class c ON c.oid = r.relation
@@ -201,7 +225,7 @@ CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION hermet.reshard_obstacles(name) IS
-    'what hangs on the tables of an instance that reshard() would lose: views, rules, foreign keys, publications, row types, unique keys';
+    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, row types, unique keys, what is of one partition';
 
 -- What the owner has added to a table, as statements that make it again once the table has been made anew.
 CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
@@ -217,6 +241,15 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
        WHERE NOT i.indisprimary AND x.relname NOT IN (SELECT y.index_name FROM hermet.catalog_indexes() y)
          AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
       UNION ALL
+      SELECT 2, format('COMMENT ON INDEX %I.%I IS %L', target, x.relname, obj_description(x.oid, 'pg_class'))
+        FROM t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class x ON x.oid = i.indexrelid
+       WHERE x.relname NOT IN (SELECT y.index_name FROM hermet.catalog_indexes() y) AND obj_description(x.oid, 'pg_class') IS NOT NULL
+      UNION ALL
+      SELECT 2, pg_get_statisticsobjdef(e.oid) FROM t JOIN pg_statistic_ext e ON e.stxrelid = t.oid
+      UNION ALL
+      SELECT 2, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', t.name, b.attname, b.attstattarget)
+        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND b.attnum > 0 AND NOT b.attisdropped AND b.attstattarget >= 0
+      UNION ALL
       SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid))
         FROM t JOIN pg_constraint k ON k.conrelid = t.oid
        WHERE k.contype IN ('u', 'x') AND k.conname NOT IN (SELECT y.index_name FROM hermet.catalog_indexes() y)
@@ -229,11 +262,6 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
                        CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, g.tgname)
         FROM t JOIN pg_trigger g ON g.tgrelid = t.oid JOIN pg_proc f ON f.oid = g.tgfoid
        WHERE NOT g.tgisinternal AND f.pronamespace <> 'hermet'::regnamespace AND g.tgenabled <> 'O'
-      UNION ALL
-      SELECT 5, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.policyname, t.name, p.permissive, p.cmd,
-                       (SELECT string_agg(CASE r WHEN 'public' THEN 'PUBLIC' ELSE quote_ident(r) END, ', ') FROM unnest(p.roles) r),
-                       ' USING (' || p.qual || ')', ' WITH CHECK (' || p.with_check || ')')
-        FROM t JOIN pg_policies p ON p.schemaname = target AND p.tablename = t.relname
       UNION ALL
       SELECT 6, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t.name) FROM t WHERE t.relrowsecurity
       UNION ALL
@@ -250,31 +278,167 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
         FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, aclexplode(b.attacl) a WHERE a.grantee <> t.relowner
       UNION ALL
       SELECT 8, format('COMMENT ON TABLE %s IS %L', t.name, obj_description(t.oid, 'pg_class')) FROM t
-      UNION ALL
-      SELECT 9, format('ALTER TABLE %s OWNER TO %I', t.name, pg_get_userbyid(t.relowner)) FROM t WHERE pg_get_userbyid(t.relowner) <> current_user
     ) d (o, statement)
    WHERE d.statement IS NOT NULL
    ORDER BY d.o, d.statement
 $$;
 COMMENT ON FUNCTION hermet.own_definitions(name, text) IS
-    'indexes, constraints, triggers, policies and rights that the owner has added to a table of an instance, as statements';
+    'indexes, constraints, statistics, triggers and rights that the owner has added to a table of an instance, as statements';
+
+-- Policies of one table may speak of others: they go before the first is made anew, and come back after the last.
+CREATE FUNCTION hermet.own_policies(target name, OUT name text, OUT table_name text, OUT statement text) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.policyname, t.name,
+         format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.policyname, t.name, p.permissive, p.cmd,
+                (SELECT string_agg(CASE r WHEN 'public' THEN 'PUBLIC' ELSE quote_ident(r) END, ', ') FROM unnest(p.roles) r),
+                ' USING (' || p.qual || ')', ' WITH CHECK (' || p.with_check || ')')
+    FROM hermet.relations(target) t
+    JOIN pg_policies p ON p.schemaname = target AND p.tablename = t.table_name
+   WHERE NOT t.is_partition
+$$;
+COMMENT ON FUNCTION hermet.own_policies(name) IS 'the row security policies of an instance''s tables, as statements';
+
+-- What a table that rows lie in has of its own and is not told by LIKE: partitions have it from the first of those before.
+CREATE FUNCTION hermet.own_leaf_definitions(leaf oid, name text) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', name, CASE c.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
+    FROM pg_class c WHERE c.oid = leaf AND c.relreplident IN ('f', 'n')
+  UNION ALL
+  SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = leaf AND c.relispartition AND a.grantee <> c.relowner
+$$;
+COMMENT ON FUNCTION hermet.own_leaf_definitions(oid, text) IS
+    'rights on a partition and the replica identity of a table, as statements for another one';
+
+CREATE FUNCTION hermet.storage_options(leaf oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(' WITH (' || string_agg(o.option, ', ') || ')', '')
+    FROM (SELECT unnest(c.reloptions) AS option FROM pg_class c WHERE c.oid = leaf
+          UNION ALL
+          SELECT 'toast.' || unnest(s.reloptions) FROM pg_class c JOIN pg_class s ON s.oid = c.reltoastrelid WHERE c.oid = leaf) o
+$$;
+COMMENT ON FUNCTION hermet.storage_options(oid) IS 'the storage parameters of a table as a clause of CREATE TABLE';
+
+-- Nobody reads or writes until the transaction ends. By short waits for all tables at once: whoever has locked one of
+-- them and wants another gets it, and no deadlock comes of it.
+CREATE FUNCTION hermet.lock_alone(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  before text := current_setting('lock_timeout');
+  most interval := before::interval;
+  started_at timestamptz := clock_timestamp();
+BEGIN
+  LOOP
+    BEGIN
+      PERFORM set_config('lock_timeout', '200ms', true);
+      EXECUTE (SELECT 'LOCK TABLE ' || string_agg(r.name, ', ' ORDER BY r.name) || ' IN ACCESS EXCLUSIVE MODE'
+                 FROM hermet.relations(target) r WHERE NOT r.is_partition);
+      PERFORM set_config('lock_timeout', before, true);
+      RETURN;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      IF most > interval '0' AND clock_timestamp() > started_at + most THEN
+        RAISE;
+      END IF;
+      PERFORM pg_sleep(0.05);
+    END;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.lock_alone(name) IS 'keeps everybody out of an instance until the transaction ends; waits as long as lock_timeout allows';
+
+CREATE FUNCTION hermet.reshard_table(target name, table_name text, shards int) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  s record;
+  r record;
+  owner name;
+  leaf oid; -- one that rows lie in
+  options text;
+  kept text[];
+  statement text;
+  columns text;
+  rows bigint;
+  before bigint;
+  checked boolean;
+BEGIN
+  SELECT * INTO s FROM hermet.catalog_shards() c WHERE c.table_name = table_name;
+  SELECT x.relation, pg_get_userbyid(c.relowner) INTO leaf, owner
+    FROM hermet.relations(target) x JOIN pg_class c ON c.oid = x.relation
+   WHERE x.table_name = table_name AND (x.is_partition OR c.relkind = 'r') ORDER BY x.name LIMIT 1;
+  options := hermet.storage_options(leaf);
+  FOR r IN SELECT x.name, m.shard FROM hermet.relations(target) x, hermet.shard_of(x.relation) m WHERE x.table_name = table_name AND x.is_partition LOOP
+    EXECUTE format('ALTER TABLE %s RENAME TO %I', r.name, 'hermet_resharded_' || r.shard);
+  END LOOP;
+  EXECUTE format('ALTER TABLE %I.%I RENAME TO hermet_resharded', target, table_name);
+  EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, table_name,
+                 CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', s.shard_key, target) END);
+  checked := EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, table_name)::regclass AND k.conname = table_name || '_shard_check');
+  IF shards = 0 AND checked THEN
+    EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', target, table_name, table_name || '_shard_check');
+  ELSIF shards > 0 AND NOT checked AND s.not_negative IS NOT NULL THEN
+    EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (%s)', target, table_name, table_name || '_shard_check',
+                   (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(s.not_negative) n));
+  END IF;
+  IF shards > 0 THEN
+    PERFORM hermet.create_partitions(target, table_name, shards, options);
+  END IF;
+  FOR r IN SELECT x.name, x.is_partition OR shards = 0 AS holds_rows, c.relowner <> l.relowner AS is_others
+             FROM hermet.relations(target) x JOIN pg_class c ON c.oid = x.relation, pg_class l
+            WHERE x.table_name = table_name AND l.oid = leaf
+  LOOP
+    IF r.is_others THEN
+      EXECUTE format('ALTER TABLE %s OWNER TO %I', r.name, owner);
+    END IF;
+    IF r.holds_rows THEN
+      FOR statement IN SELECT d FROM hermet.own_leaf_definitions(leaf, r.name) d LOOP
+        EXECUTE statement;
+      END LOOP;
+    END IF;
+  END LOOP;
+
+  SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
+    FROM pg_attribute a
+   WHERE a.attrelid = format('%I.%I', target, table_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+  EXECUTE format('INSERT INTO %1$I.%2$I (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM %1$I.hermet_resharded', target, table_name, columns);
+  GET DIAGNOSTICS rows = ROW_COUNT;
+  EXECUTE format('SELECT count(*) FROM %I.hermet_resharded', target) INTO before;
+  IF rows <> before THEN
+    RAISE EXCEPTION 'table "%.%" has % rows, % of them were moved', target, table_name, before, rows USING ERRCODE = 'data_exception';
+  END IF;
+  -- Sequences of columns go on: that of an identity is made anew, another one only changes hands.
+  FOR r IN SELECT d.objid::regclass AS sequence, d.deptype = 'i' AS is_identity, a.attname
+             FROM pg_depend d
+             JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+             JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+              AND d.refobjid = format('%I.hermet_resharded', target)::regclass
+  LOOP
+    IF r.is_identity THEN
+      EXECUTE format('SELECT setval(pg_get_serial_sequence(%L, %L), q.last_value, q.is_called) FROM %s q', format('%I.%I', target, table_name), r.attname, r.sequence);
+    ELSE
+      EXECUTE format('ALTER SEQUENCE %s OWNED BY %I.%I.%I', r.sequence, target, table_name, r.attname);
+    END IF;
+  END LOOP;
+  EXECUTE format('DROP TABLE %I.hermet_resharded', target);
+  RETURN rows;
+END
+$$;
+COMMENT ON FUNCTION hermet.reshard_table(name, text, int) IS
+    'makes a table of an instance anew, plain (0) or with so many partitions, with its rows, but without keys, indexes and triggers; returns the number of rows';
 
 CREATE FUNCTION hermet.reshard(target name, channel_shards int, user_shards int) RETURNS TABLE (table_name text, rows bigint)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  counts record;
   r record;
   obstacles text[];
-  kept text[];
-  all_kept text[] := '{}';
-  shards int;
-  columns text;
-  options text;
-  before bigint;
+  moving record;
+  kept text[] := '{}';
+  statement text;
   wrong bigint;
   events boolean;
-  checked boolean;
 BEGIN
   IF channel_shards IS NULL OR user_shards IS NULL THEN
     RAISE EXCEPTION 'channel_shards and user_shards must not be NULL' USING ERRCODE = 'null_value_not_allowed';
@@ -283,9 +447,7 @@ BEGIN
   PERFORM hermet.require_owner(target);
   PERFORM hermet.require_shards(channel_shards, user_shards);
   -- Nobody reads or writes until this is committed: what is moved is what there is.
-  FOR r IN SELECT x.name FROM hermet.relations(target) x WHERE NOT x.is_partition ORDER BY x.name LOOP
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', r.name);
-  END LOOP;
+  PERFORM hermet.lock_alone(target);
   obstacles := ARRAY(SELECT hermet.misfits(target) UNION ALL SELECT hermet.reshard_obstacles(target));
   IF obstacles <> '{}' THEN
     RAISE EXCEPTION 'the tables in schema "%" cannot be made anew', target
@@ -295,42 +457,24 @@ BEGIN
   IF channel_shards + user_shards > 0 THEN
     PERFORM hermet.create_shard_operators(target);
   END IF;
-  SELECT * INTO counts FROM hermet.shard_counts(target);
   events := hermet.events_enabled(target);
 
-  FOR r IN SELECT s.* FROM hermet.catalog_shards() s ORDER BY s.table_name LOOP
-    shards := CASE r.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END;
-    CONTINUE WHEN shards = CASE r.spread_by WHEN 'channel' THEN counts.channel_shards ELSE counts.user_shards END;
-    kept := ARRAY(SELECT hermet.own_definitions(target, r.table_name));
-    all_kept := all_kept || kept;
-    options := CASE r.table_name WHEN 'user_conversation_view' THEN ' WITH (fillfactor = 70)' WHEN 'channel' THEN ' WITH (fillfactor = 80)' ELSE '' END;
-    FOR i IN 0 .. CASE r.spread_by WHEN 'channel' THEN counts.channel_shards ELSE counts.user_shards END - 1 LOOP
-      EXECUTE format('ALTER TABLE %I.%I RENAME TO %I', target, r.table_name || '_' || i, 'hermet_resharded_' || i);
-    END LOOP;
-    EXECUTE format('ALTER TABLE %I.%I RENAME TO hermet_resharded', target, r.table_name);
-    EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, r.table_name,
-                   CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', r.shard_key, target) END);
-    checked := EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, r.table_name)::regclass AND k.conname = r.table_name || '_shard_check');
-    IF shards = 0 AND checked THEN
-      EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', target, r.table_name, r.table_name || '_shard_check');
-    ELSIF shards > 0 AND NOT checked AND r.not_negative IS NOT NULL THEN
-      EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (%s)', target, r.table_name, r.table_name || '_shard_check',
-                     (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(r.not_negative) n));
-    END IF;
-    IF shards > 0 THEN
-      PERFORM hermet.create_partitions(target, r.table_name, shards, options);
-    END IF;
-    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
-      FROM pg_attribute a
-     WHERE a.attrelid = format('%I.%I', target, r.table_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
-    EXECUTE format('INSERT INTO %1$I.%2$I (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM %1$I.hermet_resharded', target, r.table_name, columns);
-    GET DIAGNOSTICS rows = ROW_COUNT;
-    EXECUTE format('SELECT count(*) FROM %I.hermet_resharded', target) INTO before;
-    IF rows <> before THEN
-      RAISE EXCEPTION 'table "%.%" has % rows, % of them were moved', target, r.table_name, before, rows USING ERRCODE = 'data_exception';
-    END IF;
-    EXECUTE format('DROP TABLE %I.hermet_resharded', target);
-    table_name := r.table_name;
+  SELECT array_agg(s.table_name ORDER BY s.table_name) AS tables, array_agg(w.shards ORDER BY s.table_name) AS shards INTO moving
+    FROM hermet.catalog_shards() s,
+         LATERAL (SELECT CASE s.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END AS shards) w
+   WHERE w.shards <> (SELECT coalesce(max(m.modulus), 0) FROM hermet.relations(target) x, hermet.shard_of(x.relation) m
+                       WHERE x.table_name = s.table_name AND x.is_partition);
+  -- All of it before the first table changes: what is told of one may name another.
+  FOR i IN 1 .. coalesce(cardinality(moving.tables), 0) LOOP
+    kept := kept || ARRAY(SELECT hermet.own_definitions(target, moving.tables[i]));
+  END LOOP;
+  FOR r IN SELECT * FROM hermet.own_policies(target) WHERE moving.tables IS NOT NULL LOOP
+    kept := kept || r.statement;
+    EXECUTE format('DROP POLICY %I ON %s', r.name, r.table_name);
+  END LOOP;
+  FOR i IN 1 .. coalesce(cardinality(moving.tables), 0) LOOP
+    table_name := moving.tables[i];
+    rows := hermet.reshard_table(target, table_name, moving.shards[i]);
     RETURN NEXT;
   END LOOP;
   -- Keys, indexes and triggers; then what was the owner's.
@@ -338,8 +482,8 @@ BEGIN
   IF events THEN
     PERFORM hermet.enable_events(target);
   END IF;
-  FOR i IN 1 .. cardinality(all_kept) LOOP
-    EXECUTE all_kept[i];
+  FOREACH statement IN ARRAY kept LOOP
+    EXECUTE statement;
   END LOOP;
   SELECT sum(s.fail) INTO wrong FROM hermet.consistency_summary(target) s;
   IF wrong > 0 THEN
