@@ -31,6 +31,9 @@ SELECT code, message FROM testing.error($$SELECT hermet.publish('node', 2, 0)$$)
 SELECT code, message, hint FROM testing.error($$SELECT hermet.publish('node', 0, 0)$$);
 SELECT code, message, hint FROM testing.error($$SELECT hermet.publish('node', 2, 2)$$);
 SELECT code, message FROM testing.error($$SELECT hermet.unpublish('node', 2, 1)$$);
+SELECT code, message FROM testing.error($$SELECT hermet.publish('node', 1000001, 0)$$);
+-- Whatever the schema is called, follow() reads the share from the name.
+SELECT length(x) AS length, regexp_match(x, '_(\d+)_of_(\d+)$') FROM hermet.publication_name(repeat('ü', 31)::name, 1000000, 999999) x;
 SELECT hermet.publication_name('im', 4, 1), length(hermet.publication_name(repeat('x', 60)::name, 4, 1));
 SELECT table_name, definition LIKE '%WHERE%' AS filtered, definition LIKE '%passwd%' AS secret FROM hermet.published_tables('Odd "name"', 4, 1);
 
@@ -76,6 +79,16 @@ UPDATE friendship SET remark_name = 'deux' WHERE id = 1;
 UPDATE biz_user SET nickname = 'new ' || id WHERE id IN (2, 4, 5);
 COMMIT;
 SELECT * FROM node_test.wrong();
+
+-- Users below zero: -3 is this node's, -4 the other one's.
+BEGIN;
+INSERT INTO biz_user (id, nickname) VALUES (-3, 'minus three'), (-4, 'minus four');
+INSERT INTO channel_member (id, channel_id, user_id, joined_at) VALUES (91, 1, -3, 1000), (92, 1, -4, 1000);
+INSERT INTO friendship (id, user_id, friend_id) VALUES (93, -3, -4), (94, 3, -3);
+INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (95, -3, 1, 301);
+COMMIT;
+SELECT * FROM node_test.wrong();
+SELECT user_id, unread_count FROM user_conversation_view WHERE user_id < 0;
 
 -- Who spoke last is a user whose own rows are another node's, and leaves.
 UPDATE biz_user SET nickname = 'again ' || id, avatar = 'a.png' WHERE id = 4;
@@ -167,12 +180,51 @@ SELECT hermet.set_rollout(0, target => 'node');
 SELECT (SELECT count(*) FROM hermet.conversation_list(3, target => 'node')) > 0 AS own, count(*) AS others FROM hermet.conversation_list(2, target => 'node');
 SELECT hermet.set_rollout(100, target => 'node');
 
--- Triggers that are missing are told, and made anew.
+-- The triggers of partitions fire in replication only, as those of the table do.
+CREATE VIEW node_test.triggers AS
+  SELECT regexp_replace(r.name, '_\d+$', '') AS name, g.tgname, array_agg(DISTINCT g.tgenabled) AS enabled, count(*) = count(DISTINCT r.relation) AS one_each
+    FROM hermet.relations('node') r JOIN pg_trigger g ON g.tgrelid = r.relation
+   WHERE g.tgname LIKE 'hermet\_node%' AND r.side = 'write' GROUP BY 1, 2;
+CREATE VIEW node_test.trouble AS
+  SELECT DISTINCT problem, regexp_replace(object, '_\d+\.', '.') AS object FROM hermet.health('node') WHERE problem <> 'subscription missing';
+SELECT tgname, enabled, one_each, count(*) FROM node_test.triggers GROUP BY 1, 2, 3 ORDER BY 1;
+
+-- Triggers that are missing are told, and made anew; so is one of a partition alone.
 DROP TRIGGER hermet_node_row ON node.message;
 ALTER TABLE node.channel ENABLE ALWAYS TRIGGER hermet_node_truncate;
-SELECT problem, object FROM hermet.health('node') WHERE problem LIKE 'trigger%' ORDER BY 2;
+DO $$
+DECLARE
+  friendship text := (SELECT name FROM hermet.relations('node') WHERE table_name = 'friendship' ORDER BY is_partition DESC, name LIMIT 1);
+BEGIN
+  EXECUTE format('ALTER TABLE %s ENABLE TRIGGER hermet_node_row', friendship);
+END
+$$;
+SELECT * FROM node_test.trouble ORDER BY 2;
 SELECT hermet.upgrade('node');
-SELECT problem, object FROM hermet.health('node') WHERE problem LIKE 'trigger%' ORDER BY 2;
+SELECT * FROM node_test.trouble ORDER BY 2;
+SELECT tgname, enabled, one_each, count(*) FROM node_test.triggers GROUP BY 1, 2, 3 ORDER BY 1;
+
+-- A deferred trigger that somebody has on the read side fires, and what it writes is derived, too.
+CREATE FUNCTION node_test.pin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO node.conversation_setting (user_id, channel_id, is_pinned) VALUES (new.user_id, 1, true);
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER own AFTER INSERT ON user_contact_view DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION node_test.pin();
+ALTER TABLE user_contact_view ENABLE ALWAYS TRIGGER own;
+SET session_replication_role = replica;
+INSERT INTO friendship (id, user_id, friend_id) VALUES (96, 9, 10);
+RESET session_replication_role;
+SELECT user_id, is_pinned FROM user_conversation_view WHERE channel_id = 1 AND is_pinned;
+SELECT * FROM node_test.wrong();
+DROP TRIGGER own ON user_contact_view;
+
+-- A key that replication cannot find rows by.
+ALTER TABLE channel_application DROP CONSTRAINT channel_application_pkey;
+SELECT problem, object, regexp_replace(detail, '_\d+ ', ' ') AS detail FROM hermet.health('node') WHERE problem LIKE 'key%' GROUP BY 1, 2, 3;
+SELECT hermet.upgrade('node');
+SELECT * FROM node_test.trouble ORDER BY 2;
 
 -- A trigger of a node on somebody's own table, or where there is no node.
 CREATE TABLE node.mine (id bigint, channel_id bigint);
@@ -192,5 +244,57 @@ SELECT hermet.make_triggers('node', false);
 SELECT hermet.unfollow('node', empty => true);
 SELECT count(*) FROM message UNION ALL SELECT count(*) FROM user_conversation_view UNION ALL SELECT count(*) FROM biz_user;
 SELECT problem FROM hermet.health('node');
+
+-- What is published as one table: nobody would hear that a partition was truncated, or made anew.
+SET client_min_messages = error;
+SELECT hermet.create_tables('parts', 2, 2);
+INSERT INTO parts.channel (id, channel_type) VALUES (1, 'group'), (2, 'group');
+INSERT INTO parts.channel_member (id, channel_id, user_id) VALUES (1, 1, 1), (2, 2, 1);
+INSERT INTO parts.message (id, channel_id, sender_id, content) VALUES (1, 1, 2, 'odd'), (2, 2, 2, 'even');
+
+-- A node in partitions, each of which may be meant, with triggers of its own; one trigger that is altered is switched back.
+INSERT INTO parts.hermet_node (nodes, node, subscription) VALUES (2, 1, 'none');
+SELECT hermet.make_triggers('parts', false);
+SELECT tgrelid::regclass, tgenabled FROM pg_trigger WHERE tgname = 'hermet_node_row' AND tgrelid::regclass::text LIKE 'parts.message%' ORDER BY 1;
+SET session_replication_role = replica;
+BEGIN;
+INSERT INTO parts.message (id, channel_id, sender_id, content) VALUES (3, 1, 2, 'odd again');
+INSERT INTO parts.message_0 (id, channel_id, sender_id, content) VALUES (4, 2, 2, 'even again');
+UPDATE parts.message SET channel_id = 2 WHERE id = 1;
+COMMIT;
+RESET session_replication_role;
+SELECT channel_id, last_message_content, unread_count FROM parts.user_conversation_view ORDER BY 1;
+ALTER TABLE parts.message_1 ENABLE TRIGGER hermet_node_row;
+SELECT problem, object FROM hermet.health('parts') WHERE problem LIKE 'trigger%';
+SELECT hermet.upgrade('parts');
+SELECT problem, object FROM hermet.health('parts') WHERE problem LIKE 'trigger%';
+SET session_replication_role = replica;
+TRUNCATE parts.message_0;
+RESET session_replication_role;
+SELECT channel_id, last_message_content, unread_count FROM parts.user_conversation_view ORDER BY 1;
+SELECT code, message FROM testing.error('DELETE FROM parts.message_1');
+SELECT hermet.unfollow('parts');
+SELECT testing.clean('parts');
+INSERT INTO parts.message (id, channel_id, sender_id, content) VALUES (5, 2, 2, 'even');
+CREATE FUNCTION node_test.truncated(publication text) RETURNS TABLE (step text, code text, message text) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE 'CREATE PUBLICATION read_nodes_test ' || publication;
+  RETURN QUERY SELECT 'partition', e.code, e.message FROM testing.error('DO $b$ BEGIN TRUNCATE parts.message_1; RAISE ''done''; END $b$') e;
+  RETURN QUERY SELECT 'table', e.code, e.message FROM testing.error('DO $b$ BEGIN TRUNCATE parts.message; RAISE ''done''; END $b$') e;
+  RETURN QUERY SELECT 'reshard', e.code, e.detail FROM testing.error('SELECT hermet.reshard(''parts'', 4, 2)') e;
+  DROP PUBLICATION read_nodes_test;
+END
+$$;
+SELECT * FROM node_test.truncated('FOR TABLE parts.message WITH (publish_via_partition_root = true)');
+SELECT * FROM node_test.truncated('FOR TABLES IN SCHEMA parts WITH (publish_via_partition_root = true)');
+SELECT * FROM node_test.truncated('FOR ALL TABLES WITH (publish_via_partition_root = true)');
+SELECT * FROM node_test.truncated('FOR TABLE parts.message');
+SELECT * FROM node_test.truncated('FOR TABLE parts.message WITH (publish_via_partition_root = true, publish = ''insert, update, delete'')');
+SELECT * FROM node_test.truncated('FOR TABLE parts.channel WITH (publish_via_partition_root = true)');
+SELECT code, message, detail, hint FROM testing.error($$CREATE PUBLICATION read_nodes_test FOR TABLE parts.message WITH (publish_via_partition_root = true); TRUNCATE parts.message_1$$);
+TRUNCATE parts.message_1;
+SELECT channel_id, last_message_content FROM parts.user_conversation_view ORDER BY 1;
+SELECT testing.clean('parts');
+DROP SCHEMA parts CASCADE;
 SET client_min_messages = warning;
 DROP SCHEMA node, node_test CASCADE;

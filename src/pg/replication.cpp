@@ -17,10 +17,15 @@ int64 nanoseconds_since_origin()
 
 bool is_published_as_one(Oid table)
 {
+    List *publications = GetRelationPublications(table);
+    publications = list_concat(publications, GetSchemaPublications(get_rel_namespace(table)));
+    publications = list_concat(publications, GetAllTablesPublications());
     bool found = false;
     ListCell *cell;
-    foreach (cell, GetRelationPublications(table))
-        found |= GetPublication(lfirst_oid(cell))->pubviaroot;
+    foreach (cell, publications) {
+        const Publication *publication = GetPublication(lfirst_oid(cell));
+        found |= publication->pubviaroot && publication->pubactions.pubtruncate;
+    }
     return found;
 }
 

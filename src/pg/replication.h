@@ -14,8 +14,8 @@ namespace hermet::pg {
 int64 nanoseconds_since_origin();
 
 /*
- * Whether a partitioned table is published as if it were one: then no subscriber hears of a
- * TRUNCATE of one of its partitions.
+ * Whether somebody publishes a partitioned table, and what is truncated, as if it were one table:
+ * then no subscriber hears of a TRUNCATE of one of its partitions.
  */
 bool is_published_as_one(Oid table);
 

@@ -141,4 +141,9 @@ void require_before_row(const TriggerData *trigger, bool insert_too)
                        : "BEFORE UPDATE ... FOR EACH ROW");
 }
 
+void fire_deferred_triggers()
+{
+    AfterTriggerFireDeferred();
+}
+
 } // namespace hermet::pg

@@ -53,4 +53,7 @@ void require_after_row(const TriggerData *trigger);
 void require_after_truncate(const TriggerData *trigger);
 void require_before_row(const TriggerData *trigger, bool insert_too);
 
+/* Runs what is queued until the end of the transaction: for what is done after the server has. */
+void fire_deferred_triggers();
+
 } // namespace hermet::pg

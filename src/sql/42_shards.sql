@@ -210,6 +210,13 @@ CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
   UNION
   SELECT format('%s has an index as its replica identity', r.name) FROM r JOIN pg_class c ON c.oid = r.relation AND c.relreplident = 'i'
   UNION
+  SELECT format('schema %I is in %s', target, pg_describe_object('pg_publication'::regclass, p.oid, 0))
+    FROM pg_publication p
+   WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_namespace n
+                                    WHERE n.pnpubid = p.oid AND n.pnnspid = (SELECT x.oid FROM pg_namespace x WHERE x.nspname = target))
+  UNION
+  SELECT format('%s is in %s', r.name, pg_describe_object('pg_subscription'::regclass, p.srsubid, 0)) FROM r JOIN pg_subscription_rel p ON p.srrelid = r.relation
+  UNION
   SELECT format('%s is the type of something', r.name)
     FROM r
     JOIN pg_class c ON c.oid = r.relation
@@ -225,7 +232,21 @@ CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION hermet.reshard_obstacles(name) IS
-    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, row types, unique keys, what is of one partition';
+    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition';
+
+CREATE FUNCTION hermet.require_no_obstacles(target name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  obstacles text[] := ARRAY(SELECT hermet.misfits(target) UNION ALL SELECT hermet.reshard_obstacles(target));
+BEGIN
+  IF obstacles <> '{}' THEN
+    RAISE EXCEPTION 'the tables in schema "%" cannot be made anew', target
+      USING ERRCODE = 'dependent_objects_still_exist', DETAIL = array_to_string(obstacles, E'\n'),
+            HINT = 'Drop what is listed, call the function again, and make it anew.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.require_no_obstacles(name) IS 'an error that lists what hangs on the tables, if something does';
 
 -- What the owner has added to a table, as statements that make it again once the table has been made anew.
 CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
@@ -433,7 +454,6 @@ CREATE FUNCTION hermet.reshard(target name, channel_shards int, user_shards int)
 #variable_conflict use_variable
 DECLARE
   r record;
-  obstacles text[];
   moving record;
   kept text[] := '{}';
   statement text;
@@ -446,14 +466,11 @@ BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
   PERFORM hermet.require_shards(channel_shards, user_shards);
+  -- Before the locks as well: they may meet those of replication, and need not.
+  PERFORM hermet.require_no_obstacles(target);
   -- Nobody reads or writes until this is committed: what is moved is what there is.
   PERFORM hermet.lock_alone(target);
-  obstacles := ARRAY(SELECT hermet.misfits(target) UNION ALL SELECT hermet.reshard_obstacles(target));
-  IF obstacles <> '{}' THEN
-    RAISE EXCEPTION 'the tables in schema "%" cannot be made anew', target
-      USING ERRCODE = 'dependent_objects_still_exist', DETAIL = array_to_string(obstacles, E'\n'),
-            HINT = 'Drop what is listed, call the function again, and make it anew.';
-  END IF;
+  PERFORM hermet.require_no_obstacles(target);
   IF channel_shards + user_shards > 0 THEN
     PERFORM hermet.create_shard_operators(target);
   END IF;

@@ -59,9 +59,29 @@ CREATE FUNCTION hermet.published_tables(target name, nodes int, node int, OUT ta
 $$;
 COMMENT ON FUNCTION hermet.published_tables(name, int, int) IS 'the tables of a node''s publication, as CREATE PUBLICATION says it';
 
+/* By which columns a row of the write side is known to who replicates it; of partitioned tables, of each partition, too. */
+CREATE FUNCTION hermet.row_identities(target name, OUT table_name text, OUT name text, OUT relation oid, OUT is_leaf boolean, OUT key text[],
+                                      OUT kind "char", OUT chosen text[], OUT primary_key text[])
+    RETURNS SETOF record
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT x.table_name, x.name, c.oid, c.relkind <> 'p', t.key, c.relreplident, k.chosen, k.primary_key
+    FROM hermet.relations(target) x
+    JOIN hermet.catalog_tables() t USING (table_name)
+    JOIN pg_class c ON c.oid = x.relation
+   CROSS JOIN LATERAL (
+         SELECT array_agg(a.attname::text) FILTER (WHERE i.indisreplident) AS chosen,
+                array_agg(a.attname::text) FILTER (WHERE i.indisprimary) AS primary_key
+           FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])
+          WHERE i.indrelid = c.oid) k
+   WHERE t.side = 'write'
+$$;
+COMMENT ON FUNCTION hermet.row_identities(name) IS
+    'the write side''s tables and partitions: the catalog''s key, the kind of replica identity, its index''s columns if one was chosen, and the primary key''s';
+
 /*
  * An UPDATE or DELETE of a published table is an error on the primary unless its replica identity has what the filter asks
- * for, and nothing that is not published; and the node finds the row by its own primary key, which is the catalog's.
+ * for, and nothing that is not published; and the node finds the row by its own primary key, which is the catalog's. What is
+ * sent as a key is that of the table, what it holds that of the partition: so both must fit.
  */
 CREATE FUNCTION hermet.fit_replica_identity(target name) RETURNS void
     LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $$
@@ -70,28 +90,20 @@ DECLARE
   chosen name;
 BEGIN
   FOR r IN
-    SELECT x.name, t.key, CASE WHEN x.is_partition THEN s.shard_key END AS shard_key, c.oid, c.relreplident,
-           ARRAY(SELECT a.attname::text
-                   FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
-                  WHERE x.indrelid = c.oid
-                    AND CASE c.relreplident WHEN 'd' THEN x.indisprimary WHEN 'i' THEN x.indisreplident ELSE false END) AS identity,
+    SELECT x.*, CASE x.kind WHEN 'd' THEN x.primary_key WHEN 'i' THEN x.chosen END AS identity,
            ARRAY(SELECT k.column_name FROM hermet.catalog_columns() k
-                  WHERE k.table_name = t.table_name AND (k.table_name, k.column_name) <> ('biz_user', 'passwd')) AS published
-      FROM hermet.relations(target) x
-      JOIN hermet.catalog_tables() t USING (table_name)
-      LEFT JOIN hermet.catalog_shards() s USING (table_name)
-      JOIN pg_class c ON c.oid = x.relation AND c.relkind <> 'p'
-     WHERE t.side = 'write'
+                  WHERE k.table_name = x.table_name AND (k.table_name, k.column_name) <> ('biz_user', 'passwd')) AS published
+      FROM hermet.row_identities(target) x
   LOOP
     CONTINUE WHEN r.identity @> r.key AND r.identity <@ r.published;
     SELECT i.relname INTO chosen
       FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-     WHERE x.indrelid = r.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs IS NULL
-       AND (SELECT array_agg(a.attname::text) @> r.key AND array_agg(a.attname::text) <@ (r.key || r.shard_key)
+     WHERE x.indrelid = r.relation AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs IS NULL
+       AND (SELECT array_agg(a.attname::text) @> r.key AND array_agg(a.attname::text) <@ r.key
               FROM unnest(x.indkey[0:x.indnkeyatts - 1]) u(attnum)
-              JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = u.attnum)
+              JOIN pg_attribute a ON a.attrelid = r.relation AND a.attnum = u.attnum)
      ORDER BY x.indisprimary DESC, i.relname LIMIT 1;
-    IF chosen IS NULL OR r.relreplident IN ('f', 'i') THEN
+    IF chosen IS NULL OR r.kind IN ('f', 'i') THEN
       RAISE EXCEPTION 'the replica identity of table % does not fit', r.name
         USING ERRCODE = 'object_not_in_prerequisite_state',
               DETAIL = format('It must have the columns %s, and none that is not published.', array_to_string(r.key, ', ')),
@@ -113,8 +125,8 @@ BEGIN
   IF nodes IS NULL OR node IS NULL THEN
     RAISE EXCEPTION 'nodes and node must not be NULL' USING ERRCODE = 'null_value_not_allowed';
   END IF;
-  IF nodes < 1 THEN
-    RAISE EXCEPTION 'nodes must be 1 or more' USING ERRCODE = 'invalid_parameter_value',
+  IF nodes NOT BETWEEN 1 AND 1000000 THEN
+    RAISE EXCEPTION 'nodes must be between 1 and 1000000' USING ERRCODE = 'invalid_parameter_value',
       HINT = 'With 1, a single read node has all users.';
   END IF;
   IF node NOT BETWEEN 0 AND nodes - 1 THEN
@@ -264,6 +276,18 @@ END
 $$;
 COMMENT ON FUNCTION hermet.require_copied(name, name) IS 'waits until all tables of a subscription are copied; an error if it is disabled';
 
+CREATE FUNCTION hermet.misfit_node_keys(target name) RETURNS SETOF text
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('Replication finds rows of %s by %s, not by (%s).', x.name,
+                coalesce('(' || array_to_string(k.found, ', ') || ')', 'no key'), array_to_string(x.key, ', '))
+    FROM hermet.row_identities(target) x
+   CROSS JOIN LATERAL (SELECT CASE WHEN x.kind = 'i' THEN x.chosen ELSE x.primary_key END) k (found)
+   WHERE x.is_leaf AND NOT coalesce(k.found <@ x.key, false)
+   ORDER BY x.name
+$$;
+COMMENT ON FUNCTION hermet.misfit_node_keys(name) IS
+    'tables of a read node of which replication cannot find a row by what the primary sends of it, a line each';
+
 CREATE FUNCTION hermet.follow(target name DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -311,9 +335,24 @@ BEGIN
             HINT = 'Create the subscription without two_phase: prepared transactions come when they are committed.';
   END IF;
 
+  SELECT string_agg(m, ' ') INTO t FROM hermet.misfit_node_keys(target) m;
+  IF t IS NOT NULL THEN
+    RAISE EXCEPTION 'the tables in schema "%" have keys that the primary does not send', target
+      USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = t,
+            HINT = 'hermet.create_tables() makes tables whose primary keys replication finds rows by.';
+  END IF;
+  EXECUTE format('SELECT count(*) FROM %I.hermet_node WHERE (nodes, node) <> ($1, $2)', target) INTO n USING s.nodes, s.node;
+  IF n > 0 THEN
+    RAISE EXCEPTION 'the hermet instance in schema "%" is the read node of another share', target
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('The publication of subscription "%s" is that of node %s of %s.', s.name, s.node, s.nodes),
+            HINT = 'Drop the subscription, call hermet.unfollow() with empty => true, and copy again.';
+  END IF;
+
   PERFORM hermet.require_copied(target, s.name);
   PERFORM hermet.lock_write_side(target);
-  SELECT * INTO s FROM hermet.node_subscription(target) x WHERE x.name = s.name;
+  t := s.name;
+  SELECT * INTO s FROM hermet.node_subscription(target) x WHERE x.name = t;
   IF s.oid IS NULL OR s.copying <> '{}' THEN
     RAISE EXCEPTION 'subscription "%" has been changed meanwhile', t
       USING ERRCODE = 'serialization_failure', HINT = 'Call hermet.follow() again.';
@@ -375,10 +414,13 @@ BEGIN
   EXECUTE format('DELETE FROM %I.hermet_node', target);
   IF empty THEN
     -- The read side first: then the triggers of the write side find nothing to take away.
-    FOR r IN SELECT t.table_name FROM hermet.catalog_tables() t WHERE t.side = 'read' LOOP
-      EXECUTE format('ALTER TABLE %I.%I DISABLE TRIGGER hermet_guard', target, r.table_name);
-      EXECUTE format('TRUNCATE %I.%I', target, r.table_name);
-      EXECUTE format('ALTER TABLE %I.%I ENABLE TRIGGER hermet_guard', target, r.table_name);
+    FOR r IN SELECT x.name FROM hermet.relations(target) x WHERE x.side = 'read' LOOP
+      EXECUTE format('ALTER TABLE %s DISABLE TRIGGER hermet_guard', r.name);
+    END LOOP;
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', target, t.table_name), ', ' ORDER BY t.table_name)
+               FROM hermet.catalog_tables() t WHERE t.side = 'read');
+    FOR r IN SELECT x.name FROM hermet.relations(target) x WHERE x.side = 'read' LOOP
+      EXECUTE format('ALTER TABLE %s ENABLE TRIGGER hermet_guard', r.name);
     END LOOP;
     EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', target, t.table_name), ', ' ORDER BY t.table_name)
                FROM hermet.catalog_tables() t WHERE t.side = 'write');
@@ -414,6 +456,8 @@ BEGIN
     RETURN;
   END IF;
   EXECUTE format('SELECT * FROM %I.hermet_node', target) INTO share;
+  RETURN QUERY SELECT 'key of a read node', quote_ident(target), m || ' An UPDATE or DELETE of the primary stops replication.'
+                 FROM hermet.misfit_node_keys(target) m;
   FOR s IN SELECT * FROM hermet.node_subscription(target) LOOP
     n := n + 1;
     IF (s.nodes, s.node) IS DISTINCT FROM (share.nodes, share.node) OR s.lacking <> '{}' THEN

@@ -13,6 +13,7 @@
 #include "pg/function.h"
 #include "pg/partition.h"
 #include "pg/replication.h"
+#include "pg/trigger.h"
 #include "read/repair.h"
 #include "write/firing.h"
 
@@ -160,16 +161,22 @@ void derive(Followed &followed)
     session.end();
 }
 
-/* Before the commit, when nobody else's trigger can change anything any more. */
+/*
+ * Before the commit, when all that was to come has come. Triggers that others have on the read side
+ * may have something left to do, or write the write side once more.
+ */
 Datum derive_all(FunctionCallInfo)
 {
     MemoryContext memory =
         AllocSetContextCreate(CurrentMemoryContext, "hermet following", ALLOCSET_DEFAULT_SIZES);
     MemoryContext caller = MemoryContextSwitchTo(memory);
-    PushActiveSnapshot(GetTransactionSnapshot());
-    for (Followed *followed = all_followed; followed; followed = followed->next)
+    while (Followed *followed = all_followed) {
+        all_followed = followed->next;
+        PushActiveSnapshot(GetTransactionSnapshot());
         derive(*followed);
-    PopActiveSnapshot();
+        PopActiveSnapshot();
+        pg::fire_deferred_triggers();
+    }
     MemoryContextSwitchTo(caller);
     MemoryContextDelete(memory);
     return Datum(0);

@@ -16,7 +16,7 @@ void refresh_after_truncate(Firing &firing)
             ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("cannot truncate a partition of table \"%s\": the table is published",
                            get_rel_name(firing.root)),
-                    errdetail("Read nodes would not hear of it."),
+                    errdetail("Read nodes and other subscribers would not hear of it."),
                     errhint("Use DELETE, or TRUNCATE the table."));
         LockRelationOid(firing.root, AccessExclusiveLock);
     }

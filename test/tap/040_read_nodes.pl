@@ -1,6 +1,7 @@
 # Read nodes: a primary under load and two nodes that follow it, each for half of the users. Whatever happens to a node, in the
 # end it has what the rules make of the primary's write side, and at every commit its read side is right in itself.
-# SOAK_MINUTES=10 goes round and round for so long.
+# SOAK_MINUTES=10 goes round and round for so long. With SHARDS the primary is sharded, one node is plain, and the other one has
+# other numbers of partitions; a node that was copied from a plain primary is sharded in the end, too.
 use strict;
 use warnings;
 use FindBin;
@@ -15,7 +16,10 @@ note "SEED=$seed";
 srand $seed;
 my $soak = 60 * ($ENV{SOAK_MINUTES} || 0);
 
-my $primary = new_server('primary', "max_wal_senders = 10\nmax_replication_slots = 10", allows_streaming => 'logical');
+my @shards = $ENV{SHARDS} ? ('0, 0', '2, 4') : ('0, 0', '0, 0');
+# So little memory for decoding that a batch is streamed, to the node that asks for it.
+my $primary = new_server('primary', "max_wal_senders = 10\nmax_replication_slots = 10\nlogical_decoding_work_mem = 64kB",
+    allows_streaming => 'logical');
 new_database($primary, 'chat');
 new_instance($primary, 'chat', 'im');
 fill($primary, 'chat', 'im');
@@ -51,6 +55,7 @@ is($primary->safe_psql('chat', q(SELECT string_agg(tablename || coalesce(' ' || 
     'biz_user, channel, channel_application, channel_member, channel_read_record (abs((user_id % (2)::bigint)) = 1), '
       . 'conversation_setting (abs((user_id % (2)::bigint)) = 1), friendship (abs((user_id % (2)::bigint)) = 1), message',
     'rows by user where they are his alone');
+is(sqlstates($primary, 'chat', q(SELECT hermet.reshard('im', 2, 2))), '2BP01', 'what is published is not made anew');
 is($primary->safe_psql('chat', q(SELECT count(*) FROM pg_publication_tables WHERE attnames && '{passwd,own_device}')), 0, 'no password, no column of the application');
 
 ###################################################################################################
@@ -60,11 +65,13 @@ my $load = start_load($primary, 'chat', 'im', 3, $seed);
 my @node;
 # One instance is a superuser's, like its subscription; the other one is not.
 my @owner = ('', 'SET SESSION AUTHORIZATION keeper;');
+# Of how many nodes each is which one.
+my @of = ([ 2, 0 ], [ 2, 1 ]);
 for my $n (0, 1) {
     $node[$n] = new_server("node$n", "shared_preload_libraries = '$ENV{HERMET_LIBRARY}'");
     new_database($node[$n], 'chat');
     $node[$n]->safe_psql('chat', 'CREATE ROLE keeper; GRANT CREATE ON DATABASE chat TO keeper');
-    as_owner($n, q(SELECT hermet.create_tables('im')));
+    as_owner($n, "SELECT hermet.create_tables('im', $shards[$n])");
 }
 is(sqlstates($node[0], 'chat', q(SELECT hermet.follow('im'))), '55000', 'follow() needs a subscription');
 is(sqlstates($node[0], 'chat', q(SELECT hermet.publish('im', 2, 0))), '55000', 'publish() needs wal_level = logical');
@@ -89,6 +96,7 @@ for my $sql ('INSERT INTO im.message (id, channel_id, sender_id) VALUES (1, 1, 1
 is(sqlstates($node[0], 'chat', 'DELETE FROM im.user_contact_view'), '42809', 'and the read side as ever');
 is(sqlstates($node[0], 'chat', q(SELECT hermet.enable_events('im'))), '55000', 'events on a node are refused');
 is(sqlstates($node[0], 'chat', q(SELECT hermet.publish('im', 2, 0))), '55000', 'a node is not published');
+is(sqlstates($node[$_], 'chat', q(SELECT hermet.reshard('im', 4, 4))), '2BP01', "tables that replication writes to are not made anew: node $_") for 0, 1;
 is(sqlstates($node[0], 'chat', q(SELECT hermet.unfollow('im'))), '55000', 'unfollow() with a subscription is refused');
 is($node[0]->safe_psql('chat', 'SELECT hermet.follow()'), '', 'follow() is idempotent');
 is(health($node[$_], 'chat', 'im'), '', "health of node $_") for 0, 1;
@@ -211,6 +219,10 @@ my %happens = (
             $node[$n]->safe_psql('chat', 'CALL hermet.rebuild_contact_view()');
         }
     },
+    'upgrade() on a node' => sub {
+        my $n = int rand 2;
+        retried($node[$n], 'chat', "SELECT hermet.upgrade('im')");
+    },
     'a node that is copied again' => sub { copy_again(int rand 2) },
 );
 
@@ -293,10 +305,62 @@ cmp_ok($before, '>', 0, 'metrics: so it has been counted before');
 cmp_ok($node[0]->safe_psql('chat', q(SELECT value FROM hermet.metrics() WHERE name = 'hermet_node_silence_seconds')), '<', 300, 'metrics: it has heard of the primary');
 
 ###################################################################################################
-# Promotion: a node of one has everything but passwords, and becomes a primary.
+# Partitions of a node that come and go. What is applied waits meanwhile, and nothing is lost.
+
+if ($ENV{SHARDS}) {
+    my ($bound) = $node[1]->safe_psql('chat', q(SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = 'im.message_1'::regclass));
+    retried($node[1], 'chat', 'ALTER TABLE im.message DETACH PARTITION im.message_1');
+    $primary->safe_psql('chat', 'INSERT INTO im.message (id, channel_id, sender_id) VALUES (' . fresh_id() . ', 31, 2)');
+    ok($node[1]->poll_query_until('chat', q(SELECT count(DISTINCT problem) = 2 FROM hermet.health() WHERE problem IN ('table altered', 'replication errors'))),
+        'health: a partition is detached, and replication stops');
+    retried($node[1], 'chat', "ALTER TABLE im.message ATTACH PARTITION im.message_1 $bound");
+    is_same('after a partition was away');
+    $node[1]->safe_psql('chat', q(SELECT pg_stat_reset_subscription_stats(oid) FROM pg_subscription));
+    is(health($node[1], 'chat', 'im'), '', 'health: the partition is back, with its triggers');
+
+    # A new one has its triggers from the table, and from upgrade() those of statements.
+    retried($node[1], 'chat', 'BEGIN; ALTER TABLE im.conversation_setting DETACH PARTITION im.conversation_setting_2;'
+          . ' CREATE TABLE im.fresh (LIKE im.conversation_setting INCLUDING ALL); INSERT INTO im.fresh SELECT * FROM im.conversation_setting_2;'
+          . ' DROP TABLE im.conversation_setting_2; ALTER TABLE im.fresh RENAME TO conversation_setting_2;'
+          . ' ALTER TABLE im.conversation_setting ATTACH PARTITION im.conversation_setting_2 FOR VALUES WITH (MODULUS 4, REMAINDER 0); COMMIT');
+    is($node[1]->safe_psql('chat', q(SELECT string_agg(format('%s %s', tgname, tgenabled), ', ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 'im.conversation_setting_2'::regclass)),
+        'hermet_node_row R', 'a new partition has the row trigger, and it fires in replication only');
+    like(health($node[1], 'chat', 'im'), qr/trigger missing\|im.conversation_setting_2.hermet_node_guard/, 'health: the others are missing');
+    retried($node[1], 'chat', q(SELECT hermet.upgrade('im')));
+    is(health($node[1], 'chat', 'im'), '', 'upgrade() makes them');
+    $primary->safe_psql('chat', q(INSERT INTO im.conversation_setting (user_id, channel_id, is_muted) SELECT 1 + 2 * u, 31, true FROM generate_series(1, 100) u
+        ON CONFLICT (user_id, channel_id) DO UPDATE SET is_muted = NOT im.conversation_setting.is_muted));
+    is_same('after a new partition');
+}
+
+# A dump of a node holds what it is. Without its subscription it is read, and becomes what one likes.
+$node[1]->safe_psql('postgres', 'CREATE DATABASE copy');
+my $dump = $node[1]->basedir . '/node.dump';
+command_ok([ 'pg_dump', '-Fc', '--no-subscriptions', '-f', $dump, '-d', $node[1]->connstr('chat') ], 'dump of a node');
+command_ok([ 'pg_restore', '-j2', '-d', $node[1]->connstr('copy'), $dump ], 'restored');
+is(rows($node[1], 'copy', 'im'), rows($node[1], 'chat', 'im'), 'every row is there');
+is(health($node[1], 'copy', 'im'), 'subscription missing|node1', 'health of the restored node');
+is($node[1]->safe_psql('copy', 'SELECT count(*) FROM hermet.check_consistency()'), 0, 'and it is right');
+is(sqlstates($node[1], 'copy', 'DELETE FROM im.message'), '25006', 'and read only');
+$node[1]->safe_psql('copy', q(SET session_replication_role = replica; INSERT INTO im.message (id, channel_id, sender_id, content) VALUES (1, 31, 2, 'as replication does')));
+is($node[1]->safe_psql('copy', 'SELECT count(*) FROM hermet.check_consistency()'), 0, 'and derives what replication writes');
+
+###################################################################################################
+# Another share, another kind: node 0 takes the place of the only node, with other tables.
 
 $primary->safe_psql('chat', q(SELECT hermet.publish('im', 1, 0)));
-copy_again(0, 'hermet_im_0_of_1');
+$node[0]->safe_psql('chat', 'DROP SUBSCRIPTION node0');
+subscribe(0, 'hermet_im_0_of_1', 'WITH (copy_data = false)');
+is(sqlstates($node[0], 'chat', q(SELECT hermet.follow('im'))), '55000', 'follow() does not take over the rows of another share');
+like(health($node[0], 'chat', 'im'), qr/^subscription of another share\|node0$/m, 'health: the subscription is of another share');
+copy_again(0, 'hermet_im_0_of_1', q(SELECT hermet.reshard('im', 2, 4)));
+$of[0] = [ 1, 0 ];
+$happens{$_}->() for 'one transaction of everything', 'rows that go to the other node', 'single chats that come and go', 'a batch of 10,000 messages';
+is_same('a node of one, in partitions');
+
+###################################################################################################
+# Promotion: a node of one has everything but passwords, and becomes a primary.
+
 $node[0]->safe_psql('chat', 'SELECT count(*) FROM hermet.check_consistency()');
 $primary->wait_for_catchup('node0');
 my $was = rows($primary, 'chat', 'im');
@@ -335,9 +399,10 @@ sub as_owner {
 }
 
 sub subscribe {
-    my ($n, $publication) = @_;
+    my ($n, $publication, $options) = @_;
     my $from = $primary->connstr . ' dbname=chat';
-    return $node[$n]->safe_psql('chat', "CREATE SUBSCRIPTION node$n CONNECTION '$from' PUBLICATION $publication");
+    $options //= $n == 1 ? 'WITH (streaming = on)' : '';
+    return $node[$n]->safe_psql('chat', "CREATE SUBSCRIPTION node$n CONNECTION '$from' PUBLICATION $publication $options");
 }
 
 sub worker {
@@ -347,11 +412,12 @@ sub worker {
 }
 
 sub copy_again {
-    my ($n, $publication) = @_;
+    my ($n, $publication, $while_empty) = @_;
     $publication //= "hermet_im_${n}_of_2";
     $node[$n]->safe_psql('chat', "DROP SUBSCRIPTION node$n");
     as_owner($n, q(SELECT hermet.unfollow('im', empty => true)));
     is($node[$n]->safe_psql('chat', 'SELECT count(*) FROM im.message') + $node[$n]->safe_psql('chat', 'SELECT count(*) FROM im.user_conversation_view'), 0, 'emptied');
+    $node[$n]->safe_psql('chat', $while_empty) if $while_empty;
     subscribe($n, $publication);
     return as_owner($n, q(SELECT hermet.follow('im')));
 }
@@ -370,7 +436,7 @@ sub is_same {
         $primary->wait_for_catchup("node$n");
         for my $table (sort keys %users) {
             my $columns = $primary->safe_psql('chat', "SELECT testing.columns('$table', 'im')");
-            my $of_node = $users{$table} ? "abs($users{$table} % 2) = $n" : 'true';
+            my $of_node = $users{$table} ? "abs($users{$table} % $of[$n][0]) = $of[$n][1]" : 'true';
             my $definition = $primary->safe_psql('chat', "SELECT hermet.definition('$table', 'im')");
             my $order = 'ORDER BY (ROW(' . $columns . '))::text COLLATE "C"';
             my $expected = $primary->safe_psql('chat', "SELECT $columns FROM ($definition) d WHERE $of_node $order");
