@@ -260,6 +260,8 @@ BEGIN
               HINT = format('ALTER SUBSCRIPTION %I ENABLE, then call hermet.follow() again.', subscription);
     END IF;
     EXIT WHEN s.copying = '{}';
+    -- Statistics stay what they were when a transaction first saw them.
+    PERFORM pg_stat_clear_snapshot();
     SELECT sync_error_count INTO errors FROM pg_stat_subscription_stats WHERE subid = s.oid;
     IF errors > coalesce(errors_before, 0) THEN
       RAISE WARNING 'the copy of subscription "%" has failed % time(s), and is tried again', subscription, errors

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hermet;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -79,11 +80,18 @@ is(sqlstates($node[0], 'chat', q(SELECT hermet.unfollow('im'))), '55000', 'unfol
 subscribe(0, 'hermet_im_0_of_2');
 is(health($node[0], 'chat', 'im') =~ s/copy not finished\|\w+\n//r, 'subscription not followed|node0', 'health: a subscription, and nobody who maintains');
 is(sqlstates($node[0], 'chat', q(BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT hermet.follow('im'))), '0A000', 'follow() at REPEATABLE READ is refused');
+as_owner(0, q(SELECT hermet.follow('im')));
+# A row that is in the way of the copy: follow() tells, waits, and goes on when it is away.
+$node[1]->safe_psql('chat', q(INSERT INTO im.channel (id, channel_type) VALUES (5, 'group')));
 subscribe(1, 'hermet_im_1_of_2');
-for my $n (0, 1) {
-    as_owner($n, q(SELECT hermet.follow('im')));
-    pass("node $n follows");
-}
+my ($told, $none) = ('', '');
+my $following = IPC::Run::start([ 'psql', '-XAtq', '-d', $node[1]->connstr('chat'), '-c', "$owner[1] SELECT hermet.follow('im')" ],
+    '<', \undef, '>', \$none, '2>', \$told, IPC::Run::timeout(120));
+$following->pump until $told =~ /has failed/ || !$following->pumpable;
+like($told, qr/the copy of subscription "node1" has failed \d+ time/, 'follow() tells that the copy fails');
+$node[1]->safe_psql('chat', 'DELETE FROM im.channel WHERE id = 5');
+ok($following->finish, 'and waits for it');
+$node[1]->safe_psql('chat', q(SELECT pg_stat_reset_subscription_stats(oid) FROM pg_subscription));
 is($node[1]->safe_psql('chat', q(SELECT nodes, node, subscription FROM im.hermet_node)), '2|1|node1', 'hermet_node says whose');
 is_same('after the copy');
 is($node[0]->safe_psql('chat', q(SELECT count(*) FROM im.biz_user WHERE passwd <> '')), 0, 'no password has left the primary');
