@@ -22,6 +22,14 @@ SELECT hermet.create_tables('his', 2, 2);
 INSERT INTO his.message (id, channel_id, sender_id) VALUES (1, 5, 1);
 SELECT count(*) FROM his.message_1;
 SELECT * FROM hermet.health('his');
+-- His own policies, if forced upon him, do not hide what is to be moved.
+CREATE POLICY nothing ON his.message USING (false);
+ALTER TABLE his.message ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SELECT * FROM hermet.reshard('his', 4, 2);
+SELECT count(*) FROM his.message;
+RESET ROLE;
+SELECT count(*), min(tableoid::regclass::text) FROM his.message;
+SELECT polname, pg_get_expr(polqual, polrelid), relrowsecurity, relforcerowsecurity FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.oid = 'his.message'::regclass;
 ROLLBACK;
 
 -- Where rows lie: <table>_<key mod n>, each in its own partition and in no other; found by one partition.

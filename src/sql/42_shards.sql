@@ -369,7 +369,7 @@ $$;
 COMMENT ON FUNCTION hermet.lock_alone(name) IS 'keeps everybody out of an instance until the transaction ends; waits as long as lock_timeout allows';
 
 CREATE FUNCTION hermet.reshard_table(target name, table_name text, shards int) RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 #variable_conflict use_variable
 DECLARE
   s record;
@@ -393,6 +393,8 @@ BEGIN
     EXECUTE format('ALTER TABLE %s RENAME TO %I', r.name, 'hermet_resharded_' || r.shard);
   END LOOP;
   EXECUTE format('ALTER TABLE %I.%I RENAME TO hermet_resharded', target, table_name);
+  -- No policy keeps the owner's rows from him now.
+  EXECUTE format('ALTER TABLE %I.hermet_resharded NO FORCE ROW LEVEL SECURITY', target);
   EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, table_name,
                  CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', s.shard_key, target) END);
   checked := EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, table_name)::regclass AND k.conname = table_name || '_shard_check');
