@@ -15,6 +15,11 @@ constexpr int64 sample_scale = INT64CONST(1) << 30;
 /* From so many pages on, a sample is drawn by pages: fewer would be too coarse. */
 constexpr double sampled_pages = 100;
 
+/* From so many pages a partition on, a plan of its own costs little beside its rows. */
+constexpr double planned_pages = 200;
+/* An instance of so few partitions is planned in no time. */
+constexpr int quickly_planned = 500;
+
 /* What is derived from which table, by the columns of that table and of the derived one. */
 struct Origin {
     Table source;
@@ -60,25 +65,38 @@ enum class Way {
     partitions, /* rows of one partition after the other, looked up likewise */
 };
 
+double pages_of(Instance &instance, Table table)
+{
+    double pages = 0;
+    for (int leaf = 0; leaf < instance.leaf_count(table); leaf++) {
+        Relation relation = open_leaf(instance, table, leaf, AccessShareLock);
+        pages += RelationGetNumberOfBlocks(relation);
+        table_close(relation, NoLock);
+    }
+    return pages;
+}
+
+/*
+ * What derives from many partitions of other tables is planned, and locks, a part at a time. Not
+ * where the plans, each over all partitions of users, would cost more than what is in the parts.
+ */
+bool goes_by_partitions(Instance &instance, Table source)
+{
+    return source == Table::channel_member && instance.is_spread(source) &&
+           (instance.leaves_total <= quickly_planned ||
+            pages_of(instance, source) >= planned_pages * instance.leaf_count(source));
+}
+
 /* A sample of a large table is drawn by pages, so that its cost is that share of the whole's. */
 Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
 {
     if (extent.has_user || extent.has_channel)
         return Way::join;
-    /* What derives from many partitions of other tables is planned, and locks, a part at a time. */
-    Table origin = origin_of(derived).source;
-    Way all = origin == Table::channel_member && instance.is_spread(origin) ? Way::partitions
-                                                                            : Way::join;
-    if (extent.sample >= 1.0 || extent.has_range())
-        return all;
     Table source = origin_of(derived).source;
-    double pages = 0;
-    for (int leaf = 0; leaf < instance.leaf_count(source); leaf++) {
-        Relation relation = open_leaf(instance, source, leaf, AccessShareLock);
-        pages += RelationGetNumberOfBlocks(relation);
-        table_close(relation, NoLock);
-    }
-    return pages * extent.sample >= sampled_pages ? Way::pages : all;
+    if (extent.sample < 1.0 && !extent.has_range() &&
+        pages_of(instance, source) * extent.sample >= sampled_pages)
+        return Way::pages;
+    return goes_by_partitions(instance, source) ? Way::partitions : Way::join;
 }
 
 /*
