@@ -329,7 +329,7 @@ if ($ENV{SHARDS}) {
     # A new one has its triggers from the table, and from upgrade() those of statements.
     retried($node[1], 'chat', 'BEGIN; ALTER TABLE im.conversation_setting DETACH PARTITION im.conversation_setting_2;'
           . ' CREATE TABLE im.fresh (LIKE im.conversation_setting INCLUDING ALL); INSERT INTO im.fresh SELECT * FROM im.conversation_setting_2;'
-          . ' DROP TABLE im.conversation_setting_2; ALTER TABLE im.fresh RENAME TO conversation_setting_2;'
+          . ' DROP TABLE im.conversation_setting_2; ALTER TABLE im.fresh RENAME TO conversation_setting_2; ALTER TABLE im.conversation_setting_2 OWNER TO keeper;'
           . ' ALTER TABLE im.conversation_setting ATTACH PARTITION im.conversation_setting_2 FOR VALUES WITH (MODULUS 4, REMAINDER 0); COMMIT');
     is($node[1]->safe_psql('chat', q(SELECT string_agg(format('%s %s', tgname, tgenabled), ', ' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = 'im.conversation_setting_2'::regclass)),
         'hermet_node_row R', 'a new partition has the row trigger, and it fires in replication only');
