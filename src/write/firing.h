@@ -13,8 +13,8 @@ namespace hermet {
 struct Firing {
     TriggerData *trigger;
     Table table;
-    Oid root;   /* the table of the write side: what fires may be a partition of it */
-    Oid schema; /* its schema */
+    Oid root;           /* the table of the write side: what fires may be a partition of it */
+    Oid schema;         /* its schema */
     Instance *instance; /* known in apply(), not before */
     bool truncate;
     pg::Rows old_rows;

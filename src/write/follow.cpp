@@ -86,7 +86,7 @@ Instance &find_node(Oid schema)
     return instance;
 }
 
-/* Anybody may put the trigger on a table of his own: the instance's, and their partitions, count. */
+/* Anybody may put the trigger on a table of his own: the instance's and their partitions count. */
 int number_of(const Instance &instance, Oid root, Relation relation)
 {
     for (int i = 0; i < write_side_count; i++)
