@@ -77,7 +77,7 @@ new_instance($node, 'refilled', 'im');
 $node->safe_psql('refilled', q(ALTER TABLE im.message ADD COLUMN flavour text));
 command_ok(
     [
-        'pg_dump', '-Fc', '-a', '-n', 'im', '-T', 'im.*_view', '-T', 'im.*_reverse_index',
+        'pg_dump', '-Fc', '-a', '-n', 'im', '-T', 'im.*_view', '-T', 'im.*_reverse_index', '-T', 'im.*_(view|reverse_index)_*',
         '-T', 'im.hermet_*', '-f', $rows, $node->connstr('source')
     ],
     'pg_dump -a of the write side');

@@ -187,7 +187,10 @@ for my $change (map { $json->decode($_) } split /\n/, $text) {
 }
 # It cannot leave out a column, so biz_user is left out; its changes are among the events.
 my @without_users = grep { @$_ } map { [ grep { !/biz_user/ } @$_ ] } @committed;
-is_deeply(without_own(said(grep { @$_ } @tables)), \@without_users, 'wal2json, the tables: all but those of biz_user');
+SKIP: {
+    skip 'wal2json tells of partitions, and of a TRUNCATE once for each', 1 if $ENV{SHARDS};
+    is_deeply(without_own(said(grep { @$_ } @tables)), \@without_users, 'wal2json, the tables: all but those of biz_user');
+}
 is_deeply(told(grep { @$_ } @log), \@committed, 'wal2json, change_event: all');
 
 # A subscription to the events: a copy of the log elsewhere.
