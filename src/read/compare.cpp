@@ -16,7 +16,7 @@ constexpr int64 sample_scale = INT64CONST(1) << 30;
 constexpr double sampled_pages = 100;
 
 /* From so many pages a partition on, a plan of its own costs little beside its rows. */
-constexpr double planned_pages = 200;
+constexpr double planned_pages = 30;
 /* An instance of so few partitions is planned in no time. */
 constexpr int quickly_planned = 500;
 
