@@ -248,6 +248,13 @@ END
 $$;
 COMMENT ON FUNCTION hermet.require_no_obstacles(name) IS 'an error that lists what hangs on the tables, if something does';
 
+CREATE FUNCTION hermet.grant_sql(privilege text, name text, grantee oid, is_grantable boolean) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('GRANT %s ON %s TO %s%s', privilege, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+$$;
+COMMENT ON FUNCTION hermet.grant_sql(text, text, oid, boolean) IS 'a right on a table as a statement; grantee 0 is everybody';
+
 -- What the owner has added to a table, as statements that make it again once the table has been made anew.
 CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -288,14 +295,10 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
       UNION ALL
       SELECT 6, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t.name) FROM t WHERE t.relforcerowsecurity
       UNION ALL
-      SELECT 7, format('GRANT %s ON %s TO %s%s', a.privilege_type, t.name,
-                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+      SELECT 7, hermet.grant_sql(a.privilege_type, t.name, a.grantee, a.is_grantable)
         FROM t, aclexplode(t.relacl) a WHERE a.grantee <> t.relowner
       UNION ALL
-      SELECT 7, format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, b.attname, t.name,
-                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-                       CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+      SELECT 7, hermet.grant_sql(format('%s (%I)', a.privilege_type, b.attname), t.name, a.grantee, a.is_grantable)
         FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, aclexplode(b.attacl) a WHERE a.grantee <> t.relowner
       UNION ALL
       SELECT 8, format('COMMENT ON TABLE %s IS %L', t.name, obj_description(t.oid, 'pg_class')) FROM t
@@ -325,8 +328,7 @@ CREATE FUNCTION hermet.own_leaf_definitions(leaf oid, name text) RETURNS SETOF t
   SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', name, CASE c.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
     FROM pg_class c WHERE c.oid = leaf AND c.relreplident IN ('f', 'n')
   UNION ALL
-  SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-                CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  SELECT hermet.grant_sql(a.privilege_type, name, a.grantee, a.is_grantable)
     FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = leaf AND c.relispartition AND a.grantee <> c.relowner
 $$;
 COMMENT ON FUNCTION hermet.own_leaf_definitions(oid, text) IS
@@ -341,20 +343,17 @@ CREATE FUNCTION hermet.storage_options(leaf oid) RETURNS text
 $$;
 COMMENT ON FUNCTION hermet.storage_options(oid) IS 'the storage parameters of a table as a clause of CREATE TABLE';
 
--- Nobody reads or writes until the transaction ends. By short waits for all tables at once: whoever has locked one of
--- them and wants another gets it, and no deadlock comes of it.
-CREATE FUNCTION hermet.lock_alone(target name) RETURNS void
+-- By short waits for all tables at once: whoever has locked one of them and wants another gets it, and no deadlock comes of it.
+CREATE FUNCTION hermet.lock_together(tables text, lock_mode text, most interval) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   before text := current_setting('lock_timeout');
-  most interval := before::interval;
   started_at timestamptz := clock_timestamp();
 BEGIN
   LOOP
     BEGIN
       PERFORM set_config('lock_timeout', '200ms', true);
-      EXECUTE (SELECT 'LOCK TABLE ' || string_agg(r.name, ', ' ORDER BY r.name) || ' IN ACCESS EXCLUSIVE MODE'
-                 FROM hermet.relations(target) r WHERE NOT r.is_partition);
+      EXECUTE 'LOCK TABLE ' || tables || ' IN ' || lock_mode || ' MODE';
       PERFORM set_config('lock_timeout', before, true);
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
@@ -365,6 +364,14 @@ BEGIN
     END;
   END LOOP;
 END
+$$;
+COMMENT ON FUNCTION hermet.lock_together(text, text, interval) IS
+    'locks tables until the transaction ends, all or none of them at a time; gives up after so long, after 0 never';
+
+CREATE FUNCTION hermet.lock_alone(target name) RETURNS void
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT hermet.lock_together(string_agg(r.name, ', ' ORDER BY r.name), 'ACCESS EXCLUSIVE', current_setting('lock_timeout')::interval)
+    FROM hermet.relations(target) r WHERE NOT r.is_partition
 $$;
 COMMENT ON FUNCTION hermet.lock_alone(name) IS 'keeps everybody out of an instance until the transaction ends; waits as long as lock_timeout allows';
 

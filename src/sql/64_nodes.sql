@@ -222,23 +222,9 @@ COMMENT ON FUNCTION hermet.node_subscription(name) IS
 
 /* The tables of the write side against apply, which may hold some of them already: so never in a queue for long, holding others. */
 CREATE FUNCTION hermet.lock_write_side(target name) RETURNS void
-    LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  before text := current_setting('lock_timeout');
-BEGIN
-  LOOP
-    BEGIN
-      PERFORM set_config('lock_timeout', '200ms', true);
-      EXECUTE (SELECT 'LOCK TABLE ' || string_agg(format('%I.%I', target, t.table_name), ', ' ORDER BY t.table_name) ||
-                      ' IN SHARE ROW EXCLUSIVE MODE'
-                 FROM hermet.catalog_tables() t WHERE t.side = 'write');
-      PERFORM set_config('lock_timeout', before, true);
-      RETURN;
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-      PERFORM pg_sleep(0.05);
-    END;
-  END LOOP;
-END
+    LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+  SELECT hermet.lock_together(string_agg(format('%I.%I', target, t.table_name), ', ' ORDER BY t.table_name), 'SHARE ROW EXCLUSIVE', interval '0')
+    FROM hermet.catalog_tables() t WHERE t.side = 'write'
 $$;
 COMMENT ON FUNCTION hermet.lock_write_side(name) IS
     'keeps replication from writing to an instance until the transaction ends; waits between two transactions of its own';
