@@ -36,8 +36,8 @@ const char *const names[table_count] = {
 
 /* By which column a sharded instance spreads the rows; NULL: such a table is never partitioned. */
 const char *const shard_columns[table_count] = {
-    nullptr,   "id",      "channel_id", "user_id",      "user_id",         "channel_id", "user_id",
-    "user_id", "user_id", "peer_user_id", "contact_user_id", nullptr,      nullptr,
+    nullptr,   "id",      "channel_id",   "user_id",         "user_id", "channel_id", "user_id",
+    "user_id", "user_id", "peer_user_id", "contact_user_id", nullptr,   nullptr,
 };
 
 /* A handful a session at most, so a list will do. In TopMemoryContext. */
@@ -408,8 +408,7 @@ Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mod
                 errmsg("a partition of table \"%s.%s\" is detached", instance.schema_sql,
                        table_name(table)),
                 errdetail("It is the one of the rows whose %s is %d modulo %d.",
-                          shard_columns[static_cast<int>(table)], leaf,
-                          instance.leaf_count(table)),
+                          shard_columns[static_cast<int>(table)], leaf, instance.leaf_count(table)),
                 errhint("Attach it again; hermet.health() names what is missing."));
     return relation;
 }

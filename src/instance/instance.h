@@ -56,8 +56,8 @@ struct Instance {
     Leaf *leaves; /* of all tables, one table's after the other's */
     int leaves_total;
     struct {
-        int first; /* in `leaves` */
-        int count; /* a power of two; 1 if the table is plain */
+        int first;           /* in `leaves` */
+        int count;           /* a power of two; 1 if the table is plain */
         pg::Permits permits; /* of a partitioned table */
     } spread[table_count];
     Share share; /* as hermet_node says */

@@ -50,8 +50,7 @@ int find_partitions(Relation table, const char *column, Oid **partitions)
 Oid find_root(Relation relation)
 {
     Oid table = RelationGetRelid(relation);
-    Oid parent =
-        relation->rd_rel->relispartition ? get_partition_parent(table, true) : InvalidOid;
+    Oid parent = relation->rd_rel->relispartition ? get_partition_parent(table, true) : InvalidOid;
     return OidIsValid(parent) ? parent : table;
 }
 

@@ -195,8 +195,9 @@ void append_surplus(StringInfo out, const Derived &derived, const char *stored_s
                          columns[i], columns[i], columns[i]);
     for (int i = 0; i < derived.keys; i++)
         appendStringInfo(out, "v.%s AS k_%s, ", columns[i], columns[i]);
-    appendStringInfo(out, "'unexpected' AS problem FROM (%s) v WHERE NOT EXISTS (SELECT FROM (%s) e WHERE ",
-                     stored_sql, derived_sql);
+    appendStringInfo(
+        out, "'unexpected' AS problem FROM (%s) v WHERE NOT EXISTS (SELECT FROM (%s) e WHERE ",
+        stored_sql, derived_sql);
     append_match(out, derived, "e", "v");
     appendStringInfoString(out, ")");
 }
@@ -222,9 +223,9 @@ char *address_partition(const Instance &instance, const char *sql, int leaf)
                 partition = instance.leaf(table, leaf).oid;
         if (OidIsValid(partition)) {
             appendBinaryStringInfo(&out, rest, static_cast<int>(found - rest));
-            appendStringInfoString(&out, quote_qualified_identifier(
-                                             get_namespace_name(get_rel_namespace(partition)),
-                                             get_rel_name(partition)));
+            appendStringInfoString(
+                &out, quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+                                                 get_rel_name(partition)));
         }
         else
             appendBinaryStringInfo(&out, rest, static_cast<int>(end - rest));
@@ -269,19 +270,19 @@ pg::Vector<const char *> &compared_rows(const Instance &instance, const Derived 
         const char *match =
             psprintf("WHERE t.%s = v.%s AND t.%s = v.%s", origin.source_key[0],
                      origin.stored_key[0], origin.source_key[1], origin.stored_key[1]);
-        append_surplus(&surplus, derived,
-                       stored_rows(instance, derived,
-                                   way == Way::pages ? condition.data : other.data),
-                       derived_rows(instance, derived, match));
+        append_surplus(
+            &surplus, derived,
+            stored_rows(instance, derived, way == Way::pages ? condition.data : other.data),
+            derived_rows(instance, derived, match));
     }
     if (way == Way::pages) {
-        texts.push_back(surplus.len == 0 ? psprintf("(%s) x", pairs.data)
-                                         : psprintf("(%s UNION ALL %s) x", pairs.data, surplus.data));
+        texts.push_back(surplus.len == 0
+                            ? psprintf("(%s) x", pairs.data)
+                            : psprintf("(%s UNION ALL %s) x", pairs.data, surplus.data));
         return texts;
     }
     for (int leaf = 0; leaf < instance.leaf_count(origin.source); leaf++)
-        texts.push_back(
-            psprintf("(%s) x", address_partition(instance, pairs.data, leaf)));
+        texts.push_back(psprintf("(%s) x", address_partition(instance, pairs.data, leaf)));
     if (surplus.len > 0)
         texts.push_back(psprintf("(%s) x", surplus.data));
     return texts;
@@ -381,9 +382,9 @@ Compared count_differences(Instance &instance, const Derived &table, const Exten
     Arguments arguments(extent);
     Compared found = {0, 0};
     for (const char *rows : compared_rows(instance, derived, extent, way)) {
-        pg::Result counts = pg::execute_once(
-            psprintf("SELECT count(*), count(x.problem) FROM %s", rows), arguments.parameters(),
-            pg::Sight::caller, false, access_for(way));
+        pg::Result counts =
+            pg::execute_once(psprintf("SELECT count(*), count(x.problem) FROM %s", rows),
+                             arguments.parameters(), pg::Sight::caller, false, access_for(way));
         found.rows += counts.int8(0, 0);
         found.wrong += counts.int8(0, 1);
     }

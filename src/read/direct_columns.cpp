@@ -328,8 +328,8 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
 {
     namespace v = view_row;
     RowsByKey &rows = pg::make<RowsByKey>();
-    if (!rows.begin(instance, {Table::biz_user, Table::channel_member, Table::user_conversation_view,
-                               Table::conversation_reverse_index}))
+    if (!rows.begin(instance, {Table::biz_user, Table::channel_member,
+                               Table::user_conversation_view, Table::conversation_reverse_index}))
         return false;
     MemoryContextSwitchTo(rows.caller);
     pg::Vector<std::pair<int64, int64>> &keys = pg::make<pg::Vector<std::pair<int64, int64>>>();

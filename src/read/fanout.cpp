@@ -53,7 +53,7 @@ struct FanOut {
     size_t last_from = 0;
     MemoryContext last_memory = nullptr;
 
-    bool direct = true; /* else the definition derives all rows in the end */
+    bool direct = true;       /* else the definition derives all rows in the end */
     pg::Walk *walk = nullptr; /* the current row */
     int64 seen = 0;           /* conversation rows, and those that were written */
     int64 written = 0;

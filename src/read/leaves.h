@@ -44,10 +44,7 @@ template <class Item> class Leaves {
     }
 
     /* Whether a plain table allows the use; a sharded one is asked leaf by leaf. */
-    template <class Start> bool allows(Start start)
-    {
-        return opened_.size() > 1 || at(0, start);
-    }
+    template <class Start> bool allows(Start start) { return opened_.size() > 1 || at(0, start); }
 
     template <class Each> void for_each(Each each)
     {
@@ -129,8 +126,7 @@ class Walks {
     pg::Walk *seek(std::initializer_list<int64> key)
     {
         size_t column = shard_column(table_);
-        pg::Walk *walk =
-            leaves_.at(column < key.size() ? key.begin()[column] : 0, starter());
+        pg::Walk *walk = leaves_.at(column < key.size() ? key.begin()[column] : 0, starter());
         if (walk)
             walk->seek(key);
         return walk;

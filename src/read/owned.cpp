@@ -49,8 +49,7 @@ void add_members(Instance &instance, const pg::Vector<ChannelState> &states,
         bool counted = written_since(state.written_by, state.written_in, since);
         bool fits = members >= 0 && members <= PG_INT32_MAX;
         bool allowed = true;
-        pg::Walk *row =
-            counted || !fits ? nullptr : channels.find({state.id}, &allowed);
+        pg::Walk *row = counted || !fits ? nullptr : channels.find({state.id}, &allowed);
         if (counted || !fits || !allowed) {
             to_count.push_back(state.id);
             if (!counted && !fits)

@@ -314,8 +314,9 @@ inline void ensure_instance(pqxx::connection &c, const std::string &target)
 inline bool is_spread(pqxx::connection &c, const std::string &target)
 {
     pqxx::work t(c);
-    return t.exec1("SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND relnamespace = " +
-                   t.quote(target) + "::regnamespace)")[0]
+    return t
+        .exec1("SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND relnamespace = " +
+               t.quote(target) + "::regnamespace)")[0]
         .as<bool>();
 }
 
