@@ -22,6 +22,11 @@ namespace hermet::pg {
 
 namespace {
 
+uint32 bit_of(int column)
+{
+    return UINT32_C(1) << column;
+}
+
 /*
  * Triggers that do nothing when hermet writes columns that are no key: its own, which skip its own
  * writes, and those of foreign keys that reference the table. (One of a foreign key of the table
@@ -90,21 +95,21 @@ Oid find_unique_index(Relation relation, const AttrNumber *keys, int n)
     return found;
 }
 
-/* Whether a CHECK constraint says something of a column that may be set: all but the keys. */
-bool checks_columns(const TupleConstr *constraints, const PathColumns &columns,
+/* The columns of which a CHECK constraint says something. */
+uint32 find_checked(const TupleConstr *constraints, const PathColumns &columns,
                     const AttrNumber *at)
 {
+    uint32 checked = 0;
     int checks = constraints ? constraints->num_check : 0;
     for (int i = 0; i < checks; i++) {
         Bitmapset *seen = nullptr;
         pull_varattnos(static_cast<Node *>(stringToNode(constraints->check[i].ccbin)), 1, &seen);
-        if (bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, seen)) /* the whole row */
-            return true;
-        for (int c = columns.keys; c < columns.count; c++)
-            if (bms_is_member(at[c] - FirstLowInvalidHeapAttributeNumber, seen))
-                return true;
+        bool whole_row = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, seen);
+        for (int c = 0; c < columns.count; c++)
+            if (whole_row || bms_is_member(at[c] - FirstLowInvalidHeapAttributeNumber, seen))
+                checked |= bit_of(c);
     }
-    return false;
+    return checked;
 }
 
 /* Whether a new row must be looked at: for any CHECK but the one that holds by itself. */
@@ -155,7 +160,7 @@ void find_path(Relation relation, const PathColumns &columns, bool partition, Pa
     if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
         !form->relhassubclass && form->relispartition == partition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
-    found.checks = checks_columns(constraints, columns, found.at);
+    found.checked = find_checked(constraints, columns, found.at);
     found.insert_checks = checks_new_rows(constraints, columns.holds);
     bool plain = found.readable() && !(constraints && constraints->has_generated_stored);
     found.writable = plain && triggers_allow(relation->trigdesc, false);
@@ -211,6 +216,7 @@ bool Walk::next(ScanDirection direction)
 void Walk::load()
 {
     slot_getsomeattrs(slot_, last_column_);
+    set_ = 0;
     values_ = slot_->tts_values;
     nulls_ = slot_->tts_isnull;
 }
@@ -337,6 +343,7 @@ void Walk::set(int column, Datum value, bool null)
     }
     values_[path_->at[column] - 1] = value;
     nulls_[path_->at[column] - 1] = null;
+    set_ |= bit_of(column);
 }
 
 /* Somebody else was quicker: as write() and remove() return it. */
@@ -354,7 +361,7 @@ bool Walk::write()
     Assert(path_->writable && new_slot_ && values_ == new_slot_->tts_values);
     ExecStoreVirtualTuple(new_slot_);
     /* NOT NULL holds: nothing is set to NULL. */
-    if (path_->checks) {
+    if (path_->checked & set_) {
         begin_executor();
         ExecConstraints(result_, new_slot_, estate_);
     }

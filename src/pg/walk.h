@@ -34,8 +34,8 @@ struct Path {
     bool known;
     bool writable;      /* UPDATE would do nothing but change the row and its indexes */
     bool insertable;    /* nor would INSERT and DELETE, and no other column needs a value */
-    bool checks;        /* a CHECK constraint concerns columns that may be set */
-    bool insert_checks; /* or new rows */
+    bool insert_checks; /* a CHECK constraint concerns new rows */
+    uint32 checked;     /* or these columns, one bit each */
     int columns;
     int keys;  /* so many of them */
     Oid index; /* InvalidOid: no direct way to the rows, not even for reading */
@@ -129,6 +129,7 @@ class Walk {
     TupleTableSlot *slot_;
     int last_column_;
     int64 written_;
+    uint32 set_;    /* columns of the current row, one bit each */
     Datum *values_; /* of slot_, or of new_slot_ once something is set */
     bool *nulls_;
 
