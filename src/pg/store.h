@@ -24,6 +24,7 @@ class Store {
     /* Makes the row be like this: all columns of the path, in its numbering. */
     Effect put(const Datum *values, const bool *nulls);
     Effect erase();
+    void let_go() { walk_.let_go(); }
 
   private:
     Relation relation_;

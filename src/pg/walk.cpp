@@ -131,6 +131,16 @@ void refuse_changed(TM_Result result)
                        result == TM_Updated ? "update" : "delete"));
 }
 
+void set_scan_keys(ScanKeyData *scan_keys, std::initializer_list<int64> keys)
+{
+    AttrNumber column = 0;
+    for (int64 key : keys) {
+        column++;
+        ScanKeyInit(&scan_keys[column - 1], column, BTEqualStrategyNumber, F_INT8EQ,
+                    Int64GetDatum(key));
+    }
+}
+
 /* What a row must not have changed since, where the snapshot must hold. */
 Snapshot crosscheck()
 {
@@ -184,21 +194,25 @@ void Walk::begin(Relation relation, const Path &path, int keys)
     result_ = nullptr;
     written_ = 0;
     last_column_ = *std::max_element(path.at, path.at + path.columns);
+    keys_ = keys;
+    scan_ = nullptr;
+    visit_ = nullptr;
+}
+
+void Walk::begin_scan()
+{
     MemoryContext caller = MemoryContextSwitchTo(scan_memory());
-    scan_ = index_beginscan(relation, index_, GetActiveSnapshot(), keys, 0);
+    scan_ = index_beginscan(relation_, index_, GetActiveSnapshot(), keys_, 0);
     MemoryContextSwitchTo(caller);
 }
 
 void Walk::seek(std::initializer_list<int64> keys)
 {
     ScanKeyData scan_keys[INDEX_MAX_KEYS];
-    int n = 0;
-    for (int64 key : keys) {
-        ScanKeyInit(&scan_keys[n], static_cast<AttrNumber>(n + 1), BTEqualStrategyNumber, F_INT8EQ,
-                    Int64GetDatum(key));
-        n++;
-    }
-    index_rescan(scan_, scan_keys, n, nullptr, 0);
+    set_scan_keys(scan_keys, keys);
+    if (!scan_)
+        begin_scan();
+    index_rescan(scan_, scan_keys, keys_, nullptr, 0);
 }
 
 bool Walk::next(ScanDirection direction)
@@ -211,6 +225,49 @@ bool Walk::next(ScanDirection direction)
     if (found)
         load();
     return found;
+}
+
+void Walk::list(std::initializer_list<int64> keys, Vector<Entry> &entries)
+{
+    int n = static_cast<int>(keys.size());
+    ScanKeyData scan_keys[INDEX_MAX_KEYS];
+    set_scan_keys(scan_keys, keys);
+    MemoryContext caller = MemoryContextSwitchTo(short_scan_memory());
+    IndexScanDesc scan = index_beginscan(relation_, index_, GetActiveSnapshot(), n, 0);
+    scan->xs_want_itup = true;
+    index_rescan(scan, scan_keys, n, nullptr, 0);
+    while (ItemPointer at = index_getnext_tid(scan, ForwardScanDirection)) {
+        CHECK_FOR_INTERRUPTS();
+        bool null;
+        Datum key = index_getattr(scan->xs_itup, n + 1, RelationGetDescr(index_), &null);
+        entries.push_back({DatumGetInt64(key), *at});
+    }
+    index_endscan(scan);
+    MemoryContextSwitchTo(caller);
+}
+
+bool Walk::visit(const Entry &entry)
+{
+    if (!visit_) {
+        MemoryContext caller = MemoryContextSwitchTo(memory_);
+        visit_ = table_index_fetch_begin(relation_);
+        MemoryContextSwitchTo(caller);
+    }
+    ItemPointerData at = entry.at;
+    bool again = false;
+    if (!table_index_fetch_tuple(visit_, &at, GetActiveSnapshot(), slot_, &again, nullptr))
+        return false;
+    load();
+    return true;
+}
+
+void Walk::let_go()
+{
+    ExecClearTuple(slot_);
+    if (scan_)
+        table_index_fetch_reset(scan_->xs_heapfetch);
+    if (visit_)
+        table_index_fetch_reset(visit_);
 }
 
 void Walk::load()
@@ -399,7 +456,10 @@ bool Walk::remove()
 
 void Walk::end()
 {
-    index_endscan(scan_);
+    if (scan_)
+        index_endscan(scan_);
+    if (visit_)
+        table_index_fetch_end(visit_);
     ExecDropSingleTupleTableSlot(slot_);
     RelationClose(index_);
     if (new_slot_)

@@ -70,6 +70,12 @@ enum class Locked {
     changed,
 };
 
+/* An index's pointer to a row: the last bigint of its key, and where its versions begin. */
+struct Entry {
+    int64 key;
+    ItemPointerData at;
+};
+
 /*
  * A cursor over the rows of a table that have a given prefix of the key. Uses the active snapshot:
  * see push_fresh_snapshot(). Columns are numbered as in the path's PathColumns.
@@ -81,6 +87,17 @@ class Walk {
     void seek(std::initializer_list<int64> keys);
     bool next(ScanDirection direction = ForwardScanDirection);
     void end();
+
+    /*
+     * Appends the entries of the rows whose key has these columns before its last one, without a
+     * look at the rows: some may be of versions that the snapshot does not see.
+     */
+    void list(std::initializer_list<int64> keys, Vector<Entry> &entries);
+    /* To the row of an entry; false if there is none for the snapshot. */
+    bool visit(const Entry &entry);
+
+    /* Unpins the page of the current row, which is none then. */
+    void let_go();
 
     /* The current row, with what set() changed. */
     Datum operator[](int column) const { return values_[path_->at[column] - 1]; }
@@ -115,6 +132,7 @@ class Walk {
     bool same(int column, Datum value, bool null) const;
 
   private:
+    void begin_scan();
     void load();
     TM_Result take(uint8 flags);
     bool follow();
@@ -125,7 +143,9 @@ class Walk {
     const Path *path_;
     Relation relation_;
     Relation index_;
-    IndexScanDesc scan_;
+    int keys_;
+    IndexScanDesc scan_;         /* begun with the first seek() */
+    IndexFetchTableData *visit_; /* or the first visit() */
     TupleTableSlot *slot_;
     int last_column_;
     int64 written_;

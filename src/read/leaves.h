@@ -27,20 +27,30 @@ template <class Item> class Leaves {
         memory_ = CurrentMemoryContext;
         opened_.assign(instance.leaf_count(table), nullptr);
         list_.clear();
+        last_ = nullptr;
     }
 
     /*
      * The item of the leaf that has the rows with this value of the shard column; start(item,
      * relation, path) begins one under the active snapshot. NULL if this leaf does not allow the
-     * use: then the rows are left to a statement.
+     * use: then the rows are left to a statement. The row that was found in another leaf before is
+     * let go of, as it would be in one table: else a statement would pin a page of each.
      */
     template <class Start> Item *at(int64 key, Start start)
     {
-        int number = instance_->leaf_of(table_, key);
+        return at_leaf(instance_->leaf_of(table_, key), start);
+    }
+
+    template <class Start> Item *at_leaf(int number, Start start)
+    {
         Opened *&opened = opened_[number];
         if (!opened)
             opened = &open(number, start);
-        return opened->usable ? &opened->item : nullptr;
+        Item *item = opened->usable ? &opened->item : nullptr;
+        if (last_ && last_ != item)
+            last_->let_go();
+        last_ = item;
+        return item;
     }
 
     /* Whether a plain table allows the use; a sharded one is asked leaf by leaf. */
@@ -106,6 +116,7 @@ template <class Item> class Leaves {
     MemoryContext memory_ = nullptr;
     pg::Vector<Opened *> opened_; /* by number; NULL: not yet */
     pg::Vector<Opened *> list_;   /* those that are opened */
+    Item *last_ = nullptr;        /* which at() gave last */
 };
 
 /* Walks over a table's rows, sought by the first columns of their key. */
@@ -131,6 +142,8 @@ class Walks {
             walk->seek(key);
         return walk;
     }
+    /* The walk of one leaf; NULL likewise. */
+    pg::Walk *at_leaf(int number) { return leaves_.at_leaf(number, starter()); }
     /* The row with this key; NULL if there is none, or its leaf does not allow it. */
     pg::Walk *find(std::initializer_list<int64> key, bool *allowed = nullptr)
     {

@@ -91,31 +91,72 @@ void ChannelRows::end()
     rows_.end();
 }
 
-void ChannelRows::seek(int64 channel)
+void ChannelRows::seek(int64 channel, int64 rows)
 {
+    int leaves = source_->instance().leaf_count(Table::user_conversation_view);
     channel_ = channel;
     blocked_ = false;
-    if (spread_)
-        members_ = source_->scan(Table::channel_member, {channel});
-    else
+    by_place_ = spread_ && rows >= leaves;
+    if (!spread_)
         walk_ = rows_.seek({channel});
+    else if (by_place_)
+        list_places(leaves);
+    else
+        members_ = source_->scan(Table::channel_member, {channel});
 }
 
 pg::Walk *ChannelRows::next()
 {
     if (!spread_)
         return walk_->next() ? walk_ : nullptr;
+    return by_place_ ? next_by_place() : next_by_member();
+}
+
+pg::Walk *ChannelRows::next_by_member()
+{
     while (source_->next(members_)) {
         if (members_->int8(member_row::left_at) != 0)
             continue;
-        walk_ = rows_.seek({channel_, members_->int8(member_row::user)});
-        blocked_ = !walk_;
+        pg::Walk *walk = rows_.seek({channel_, members_->int8(member_row::user)});
+        blocked_ = !walk;
         if (blocked_)
             return nullptr;
-        if (walk_->next())
-            return walk_;
+        if (walk->next())
+            return walk;
     }
     blocked_ = source_->blocked();
+    return nullptr;
+}
+
+/* One look into each index is less than one for each row, and no member has to be read. */
+void ChannelRows::list_places(int leaves)
+{
+    places_.clear();
+    next_place_ = 0;
+    for (int leaf = 0; leaf < leaves; leaf++) {
+        pg::Walk *walk = rows_.at_leaf(leaf);
+        blocked_ = !walk;
+        if (blocked_) {
+            places_.clear();
+            return;
+        }
+        entries_.clear();
+        walk->list({channel_}, entries_);
+        for (const pg::Entry &entry : entries_)
+            places_.push_back({entry, leaf});
+    }
+    std::sort(places_.begin(), places_.end(),
+              [](const Place &a, const Place &b) { return a.entry.key < b.entry.key; });
+}
+
+pg::Walk *ChannelRows::next_by_place()
+{
+    while (next_place_ < places_.size()) {
+        const Place &place = places_[next_place_++];
+        pg::Walk *walk = rows_.at_leaf(place.leaf);
+        if (walk->visit(place.entry))
+            return walk;
+    }
     return nullptr;
 }
 

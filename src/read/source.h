@@ -70,9 +70,10 @@ class ChannelRows {
 
     /*
      * To the rows of a channel, in order of their users. In a sharded instance they are looked for
-     * by the channel's active members: a row that nobody should have is not met.
+     * by the channel's active members, so that a row that nobody should have is not met; or in the
+     * index of every partition, where there are at least so many rows (-1: it is not known).
      */
-    void seek(int64 channel);
+    void seek(int64 channel, int64 rows);
     /* The next row; NULL: there is none, or blocked(). */
     pg::Walk *next();
     /* A partition does not allow it: the channel is left to a statement. */
@@ -81,13 +82,27 @@ class ChannelRows {
     int64 written() { return rows_.written(); }
 
   private:
+    /* A row of the channel, by its user, and the partition it is in. */
+    struct Place {
+        pg::Entry entry;
+        int leaf;
+    };
+
+    void list_places(int leaves);
+    pg::Walk *next_by_member();
+    pg::Walk *next_by_place();
+
     Source *source_ = nullptr;
     Walks rows_;
     bool spread_ = false;
     bool blocked_ = false;
     int64 channel_ = 0;
-    pg::Walk *members_ = nullptr;
-    pg::Walk *walk_ = nullptr;
+    pg::Walk *walk_ = nullptr;    /* of a plain table */
+    pg::Walk *members_ = nullptr; /* of a sharded one: by them, */
+    bool by_place_ = false;       /* or by these: */
+    pg::Vector<pg::Entry> entries_;
+    pg::Vector<Place> places_;
+    size_t next_place_ = 0;
 };
 
 /* Copies that outlive the walk's row; a NULL is an empty text. */
