@@ -115,6 +115,20 @@ is($first->{stderr} . $gate->{stderr}, '', 'a channel of another key: no deadloc
 is($node->safe_psql('chat', 'SELECT count(*) FROM im.message WHERE id BETWEEN 90000 AND 90003'), '4', 'a channel of another key: all have sent');
 is_clean($node, 'chat', 'im', 'a channel of another key');
 
+# A message locks its channel's rows in the order of their users, wherever these are: here it stops in the middle.
+my @users = split /\n/, $node->safe_psql('chat', 'SELECT user_id FROM im.user_conversation_view WHERE channel_id = 5 ORDER BY 1');
+cmp_ok(scalar @users, '>=', 10, 'the order of rows: a group of more members than there are partitions');
+my $middle = $users[ @users / 2 ];
+$gate->query("BEGIN; SELECT FROM im.user_conversation_view WHERE channel_id = 5 AND user_id = $middle FOR UPDATE");
+begin_query($first, q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (91000, 5, 1)));
+ok(wait_until_blocked($node, $first_pid, $gate_pid), 'the order of rows: the message waits') or die "the rest would wait for nothing\n";
+is($node->safe_psql('chat', 'SELECT user_id FROM (SELECT user_id FROM im.user_conversation_view WHERE channel_id = 5 FOR UPDATE SKIP LOCKED) v ORDER BY 1'),
+    join("\n", grep { $_ > $middle } @users), 'the order of rows: those of lower users are locked, those of higher ones are not');
+$gate->query('COMMIT');
+$first->query('SELECT 1');
+is($first->{stderr}, '', 'the order of rows: the message goes on');
+is_clean($node, 'chat', 'im', 'the order of rows');
+
 $_->quit for $maker, $gate, $first, $second;
 no_crash($node);
 done_testing();
