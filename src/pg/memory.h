@@ -43,6 +43,7 @@ template <class T> struct ContextAllocator {
     {
     }
 
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): T may well be a pointer */
     T *allocate(size_t n) { return static_cast<T *>(pg::allocate(context, n * sizeof(T))); }
     void deallocate(T *p, size_t) { pfree(p); }
 
