@@ -100,6 +100,17 @@ UPDATE friendship SET user_id = 119 WHERE user_id = 102;
 UPDATE channel SET id = 30 WHERE id = 9;
 :clean
 SELECT sum(misplaced) FROM where_rows_lie();
+-- Members and rows of which the indexes have several versions are one row each, few of them or many.
+BEGIN;
+CREATE INDEX ON channel_member (nickname);
+CREATE INDEX ON user_conversation_view (unread_count);
+UPDATE channel_member SET nickname = 'first' WHERE channel_id = 1;
+UPDATE channel_member SET nickname = 'second' WHERE channel_id = 1 OR channel_id = 12 AND user_id = 102;
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (10001, 1, 100, 11), (10002, 12, 102, 11);
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (10003, 1, 100, 12), (10004, 12, 102, 12);
+SELECT channel_id, unread_count, last_message_sender_name, count(*) FROM user_conversation_view WHERE channel_id IN (1, 12) AND user_id >= 105 GROUP BY 1, 2, 3 ORDER BY 1, 2;
+:clean
+ROLLBACK;
 -- TRUNCATE of one, and of all.
 BEGIN;
 TRUNCATE channel_read_record_2;

@@ -166,7 +166,7 @@ bool refresh_channels_rows(RowsOfChannels &rows, const pg::Vector<int64> &channe
         if (!wanted)
             continue;
         int64 found = 0;
-        rows.rows.seek(channel, expected);
+        rows.rows.seek(channel);
         for (; rows.next(); found++)
             rows.write(change);
         clear = !rows.rows.blocked();
@@ -343,7 +343,7 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
     for (int64 channel : spoken) {
         if (!clear)
             break;
-        spoken_rows.seek(channel, -1);
+        spoken_rows.seek(channel);
         while (const pg::Walk *row = spoken_rows.next())
             keys.push_back({channel, row->int8(v::user)});
         clear = !spoken_rows.blocked();

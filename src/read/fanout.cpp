@@ -183,7 +183,7 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
 
         const LastMessage &message = last[i - last_from];
         int64 found = 0;
-        rows.seek(state.id, state.member_count);
+        rows.seek(state.id);
         while ((walk = rows.next())) {
             found++;
             do {

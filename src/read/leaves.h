@@ -136,13 +136,17 @@ class Walks {
      */
     pg::Walk *seek(std::initializer_list<int64> key)
     {
-        size_t column = shard_column(table_);
-        pg::Walk *walk = leaves_.at(column < key.size() ? key.begin()[column] : 0, starter());
+        pg::Walk *walk = at(key);
         if (walk)
             walk->seek(key);
         return walk;
     }
-    /* The walk of one leaf; NULL likewise. */
+    /* The walk of the leaf that has the rows with this key, or of the leaf of this number. */
+    pg::Walk *at(std::initializer_list<int64> key)
+    {
+        size_t column = shard_column(table_);
+        return leaves_.at(column < key.size() ? key.begin()[column] : 0, starter());
+    }
     pg::Walk *at_leaf(int number) { return leaves_.at_leaf(number, starter()); }
     /* The row with this key; NULL if there is none, or its leaf does not allow it. */
     pg::Walk *find(std::initializer_list<int64> key, bool *allowed = nullptr)

@@ -42,15 +42,20 @@ void Source::end()
     PopActiveSnapshot();
 }
 
-pg::Walk *Source::seek(Cursor &cursor, Table table, std::initializer_list<int64> keys)
+Walks &Source::walks(Cursor &cursor, Table table, size_t keys)
 {
     if (!cursor.begun) {
         MemoryContext caller = MemoryContextSwitchTo(memory_);
-        cursor.walks.begin(*instance_, table, static_cast<int>(keys.size()), Use::read);
+        cursor.walks.begin(*instance_, table, static_cast<int>(keys), Use::read);
         cursor.begun = true;
         MemoryContextSwitchTo(caller);
     }
-    pg::Walk *walk = cursor.walks.seek(keys);
+    return cursor.walks;
+}
+
+pg::Walk *Source::seek(Cursor &cursor, Table table, std::initializer_list<int64> keys)
+{
+    pg::Walk *walk = walks(cursor, table, keys.size()).seek(keys);
     blocked_ |= !walk;
     return walk;
 }
@@ -64,6 +69,15 @@ pg::Walk *Source::find(Table table, std::initializer_list<int64> key)
 pg::Walk *Source::scan(Table table, std::initializer_list<int64> prefix)
 {
     return seek(by_prefix_[static_cast<int>(table)], table, prefix);
+}
+
+void Source::list(Table table, std::initializer_list<int64> prefix, pg::Vector<pg::Entry> &entries)
+{
+    Cursor &cursor = by_key_[static_cast<int>(table)];
+    pg::Walk *walk = walks(cursor, table, prefix.size() + 1).at(prefix);
+    blocked_ |= !walk;
+    if (walk)
+        walk->list(prefix, entries);
 }
 
 bool Source::next(pg::Walk *walk, ScanDirection direction)
@@ -91,58 +105,65 @@ void ChannelRows::end()
     rows_.end();
 }
 
-void ChannelRows::seek(int64 channel, int64 rows)
+/*
+ * Of a large channel one look into the index of each partition is less than one for each member.
+ */
+void ChannelRows::seek(int64 channel)
 {
-    int leaves = source_->instance().leaf_count(Table::user_conversation_view);
     channel_ = channel;
     blocked_ = false;
-    by_place_ = spread_ && rows >= leaves;
-    if (!spread_)
+    if (!spread_) {
         walk_ = rows_.seek({channel});
-    else if (by_place_)
-        list_places(leaves);
-    else
-        members_ = source_->scan(Table::channel_member, {channel});
+        return;
+    }
+    next_ = 0;
+    members_.clear();
+    source_->list(Table::channel_member, {channel}, members_);
+    blocked_ = source_->blocked();
+    /* Several versions of a member may have an entry each. */
+    members_.erase(
+        std::unique(members_.begin(), members_.end(),
+                    [](const pg::Entry &a, const pg::Entry &b) { return a.key == b.key; }),
+        members_.end());
+    large_ = members_.size() >=
+             static_cast<size_t>(source_->instance().leaf_count(Table::user_conversation_view));
+    if (large_)
+        list_places();
 }
 
 pg::Walk *ChannelRows::next()
 {
+    if (blocked_)
+        return nullptr;
     if (!spread_)
         return walk_->next() ? walk_ : nullptr;
-    return by_place_ ? next_by_place() : next_by_member();
+    return large_ ? next_by_place() : next_by_member();
 }
 
 pg::Walk *ChannelRows::next_by_member()
 {
-    while (source_->next(members_)) {
-        if (members_->int8(member_row::left_at) != 0)
-            continue;
-        pg::Walk *walk = rows_.seek({channel_, members_->int8(member_row::user)});
-        blocked_ = !walk;
-        if (blocked_)
-            return nullptr;
-        if (walk->next())
+    while (next_ < members_.size()) {
+        bool allowed;
+        pg::Walk *walk = rows_.find({channel_, members_[next_++].key}, &allowed);
+        blocked_ = !allowed;
+        if (walk || blocked_)
             return walk;
     }
-    blocked_ = source_->blocked();
     return nullptr;
 }
 
-/* One look into each index is less than one for each row, and no member has to be read. */
-void ChannelRows::list_places(int leaves)
+void ChannelRows::list_places()
 {
+    int leaves = source_->instance().leaf_count(Table::user_conversation_view);
     places_.clear();
-    next_place_ = 0;
     for (int leaf = 0; leaf < leaves; leaf++) {
         pg::Walk *walk = rows_.at_leaf(leaf);
         blocked_ = !walk;
-        if (blocked_) {
-            places_.clear();
+        if (blocked_)
             return;
-        }
-        entries_.clear();
-        walk->list({channel_}, entries_);
-        for (const pg::Entry &entry : entries_)
+        members_.clear();
+        walk->list({channel_}, members_);
+        for (const pg::Entry &entry : members_)
             places_.push_back({entry, leaf});
     }
     std::sort(places_.begin(), places_.end(),
@@ -151,8 +172,8 @@ void ChannelRows::list_places(int leaves)
 
 pg::Walk *ChannelRows::next_by_place()
 {
-    while (next_place_ < places_.size()) {
-        const Place &place = places_[next_place_++];
+    while (next_ < places_.size()) {
+        const Place &place = places_[next_++];
         pg::Walk *walk = rows_.at_leaf(place.leaf);
         if (walk->visit(place.entry))
             return walk;

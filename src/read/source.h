@@ -33,6 +33,11 @@ class Source {
      */
     pg::Walk *scan(Table table, std::initializer_list<int64> prefix);
     bool next(pg::Walk *walk, ScanDirection direction = ForwardScanDirection);
+    /*
+     * Appends the index entries of the rows whose key begins so, all columns but the last one: see
+     * pg::Walk::list().
+     */
+    void list(Table table, std::initializer_list<int64> prefix, pg::Vector<pg::Entry> &entries);
 
     /* A partition cannot be read directly: what was found is not all. */
     bool blocked() const { return blocked_; }
@@ -48,6 +53,7 @@ class Source {
         bool begun = false;
     };
 
+    Walks &walks(Cursor &cursor, Table table, size_t keys);
     pg::Walk *seek(Cursor &cursor, Table table, std::initializer_list<int64> keys);
 
     Instance *instance_ = nullptr;
@@ -69,11 +75,10 @@ class ChannelRows {
     void end();
 
     /*
-     * To the rows of a channel, in order of their users. In a sharded instance they are looked for
-     * by the channel's active members, so that a row that nobody should have is not met; or in the
-     * index of every partition, where there are at least so many rows (-1: it is not known).
+     * To the rows of a channel, in order of their users. In a sharded instance with few members in
+     * the channel they are looked for by these, so that a row that nobody should have is not met.
      */
-    void seek(int64 channel, int64 rows);
+    void seek(int64 channel);
     /* The next row; NULL: there is none, or blocked(). */
     pg::Walk *next();
     /* A partition does not allow it: the channel is left to a statement. */
@@ -82,13 +87,13 @@ class ChannelRows {
     int64 written() { return rows_.written(); }
 
   private:
-    /* A row of the channel, by its user, and the partition it is in. */
+    /* Where a user's row may be, or is. */
     struct Place {
         pg::Entry entry;
         int leaf;
     };
 
-    void list_places(int leaves);
+    void list_places();
     pg::Walk *next_by_member();
     pg::Walk *next_by_place();
 
@@ -97,12 +102,13 @@ class ChannelRows {
     bool spread_ = false;
     bool blocked_ = false;
     int64 channel_ = 0;
-    pg::Walk *walk_ = nullptr;    /* of a plain table */
-    pg::Walk *members_ = nullptr; /* of a sharded one: by them, */
-    bool by_place_ = false;       /* or by these: */
-    pg::Vector<pg::Entry> entries_;
+    pg::Walk *walk_ = nullptr; /* of a plain table */
+
+    /* Of a sharded one: members, or in a large channel the places of its rows; and the next one. */
+    bool large_ = false;
+    pg::Vector<pg::Entry> members_;
     pg::Vector<Place> places_;
-    size_t next_place_ = 0;
+    size_t next_ = 0;
 };
 
 /* Copies that outlive the walk's row; a NULL is an empty text. */
