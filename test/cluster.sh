@@ -104,6 +104,8 @@ cluster_shard() {
     local channel=${SHARDS%,*} user=${SHARDS#*,} script
     [[ $DESTDIR_KNOWN ]] || die 'SHARDS needs a server that knows extension_destdir'
     for script in "$WORK/install$("$PG_CONFIG" --sharedir)"/extension/hermet--*.sql; do
+        # What 0.1.0 makes is plain.
+        grep -q 'hermet.create_shard_operators(' "$script" || continue
         sed -i -e "s/channel_shards int DEFAULT 0, user_shards int DEFAULT 0/channel_shards int DEFAULT $channel, user_shards int DEFAULT $user/" \
             -e '/^CREATE .*FUNCTION hermet.catalog_shards(/,/^COMMENT/ s/ARRAY\[[^]]*\]/NULL::text[]/' \
             -e '/^CREATE .*FUNCTION hermet.create_shard_operators(/,/^COMMENT/ s/LANGUAGE plpgsql/& SECURITY DEFINER/' "$script"

@@ -10,10 +10,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $full_size = $ENV{HERMET_FULL_SIZE};
-# Few locks, so that the lock table can be filled; few buffers, as a process's size includes those it has seen.
-my $node = new_server('main', q(
+# Few locks, so that the lock table can be filled, but enough to make the instance; few buffers, as a process's size includes
+# those it has seen.
+my $locks = $ENV{SHARDS} ? 25 : 10;
+my $node = new_server('main', qq(
     max_connections = 10
-    max_locks_per_transaction = 10
+    max_locks_per_transaction = $locks
     shared_buffers = '16MB'
     jit = off
 ));

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables
+our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables partitions
   no_crash health sqlstates background wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
@@ -108,6 +108,14 @@ sub sql_fails {
     my ($status, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\n$sql", on_error_stop => 1);
     isnt($status, 0, "$what: fails");
     return like($err, qr/ERROR:  $sqlstate:/, "$what: SQLSTATE $sqlstate");
+}
+
+# The names of a table's partitions, none of a plain one.
+sub partitions {
+    my ($node, $database, $schema, $table) = @_;
+    return split /\n/, $node->safe_psql($database,
+        'SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = '
+          . literal(quoted($schema) . '.' . quoted($table)) . '::regclass ORDER BY 1');
 }
 
 sub tables {
