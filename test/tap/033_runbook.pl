@@ -5,6 +5,7 @@
 #   ```sh          as the user of the server, in a folder of its own
 #   ```text        what the block before it prints; "text like" where numbers differ each time
 #   <!-- fixture: name -->   plants something, see %fixture below
+#   <!-- only: plain -->     the next block is for plain instances; "sharded", for those of SHARDS
 #
 # With REWRITE=file the text with what was really printed goes there.
 use strict;
@@ -321,6 +322,9 @@ my @lines = split /\n/, slurp_file("$ENV{HERMET_DOCS}/runbook.md");
 my @rewritten;
 my ($printed, $ok, $shown); # of the block that waits for its text
 
+my $kind = $ENV{SHARDS} ? 'sharded' : 'plain';
+my $skipped; # the next block is not for this kind of instance
+
 sub finish_block {
     return unless defined $printed;
     ok($shown && $shown =~ /ERROR: / ? !$ok : $ok, "$section: " . (split /\n/, $block)[0]) or diag("$block\nprinted:\n$printed");
@@ -340,12 +344,17 @@ while (defined(my $line = shift @lines)) {
         ok($fixture{$1}, "$section: there is a fixture $1") or next;
         $used{$1} = 1;
         $fixture{$1}->();
+    } elsif ($line =~ /^<!-- only: (plain|sharded) -->$/) {
+        finish_block();
+        $skipped = $1 ne $kind;
     } elsif ($line =~ /^```(sql|sh|text|text like)$/) {
         my $language = $1;
         my @text;
         push @text, $_ while defined($_ = shift @lines) && $_ ne '```';
         my $text = join '', map { "$_\n" } @text;
-        if ($language !~ /^text/) {
+        if ($skipped) {
+            undef $skipped;
+        } elsif ($language !~ /^text/) {
             finish_block();
             $block = $text;
             undef $shown;
