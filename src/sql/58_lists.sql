@@ -56,6 +56,8 @@ BEGIN
       USING ERRCODE = 'undefined_table', HINT = 'hermet.upgrade() makes it.';
   END IF;
   EXECUTE format('LOCK TABLE %I.hermet_rollout IN SHARE ROW EXCLUSIVE MODE', target);
+  -- At REPEATABLE READ a row that came meanwhile is not seen, nor deleted: then this one is not as it was, either, which is 40001.
+  EXECUTE format('UPDATE %I.hermet_instance SET version = version', target);
   EXECUTE format('DELETE FROM %I.hermet_rollout', target);
   EXECUTE format('INSERT INTO %I.hermet_rollout (percent, shadow) VALUES ($1, $2)', target) USING percent, shadow;
   IF percent < 100 AND EXISTS (SELECT FROM pg_class c

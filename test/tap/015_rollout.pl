@@ -68,6 +68,32 @@ $standby->promote;
 is($standby->safe_psql('chat', $stale), '777', 'a promoted standby serves');
 is($standby->safe_psql('chat', 'SELECT mismatches FROM hermet.rollout()'), '2', 'and notes');
 
+# Two at once, where there was none before: one of them counts, and one row is there, at every level.
+for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE') {
+    for my $committed (0, 1) {
+        my $what = "two at once, $level, " . ($committed ? 'one after the other' : 'one waits');
+        $node->safe_psql('chat', 'DELETE FROM im.hermet_rollout');
+        my ($first, $second) = map { background($node, 'chat') } 1 .. 2;
+        for my $session ($first, $second) {
+            $session->query("BEGIN ISOLATION LEVEL $level");
+            $session->query('SELECT count(*) FROM im.hermet_rollout');
+        }
+        $first->query('SELECT hermet.set_rollout(10)');
+        $first->query('COMMIT') if $committed;
+        my $pid = $second->query('SELECT pg_backend_pid()');
+        $second->{stdin} .= "SELECT hermet.set_rollout(20);\n";
+        $second->{run}->pump_nb;
+        unless ($committed) {
+            ok(wait_until_blocked($node, $pid), "$what: it does") or die "the rest would wait for nothing\n";
+            $first->query('COMMIT');
+        }
+        $second->query('COMMIT');
+        is(join(' ', $second->{stderr} =~ /ERROR:  (\w{5})/g), $level eq 'READ COMMITTED' ? '' : '40001', "$what: whoever does not see the other one fails");
+        is($node->safe_psql('chat', 'SELECT percent FROM im.hermet_rollout'), $level eq 'READ COMMITTED' ? '20' : '10', "$what: one row is left");
+        $_->quit for $first, $second;
+    }
+}
+
 no_crash($node);
 no_crash($standby);
 $standby->stop;
