@@ -33,12 +33,20 @@ bool begin_firing(TriggerData *trigger, const char *table, Truncated &truncated,
     firing.root = pg::find_root(relation);
     firing.schema = get_rel_namespace(firing.root);
     const char *name = get_rel_name(firing.root);
-    if (!name || strcmp(name, table) != 0)
+    if (!name || strcmp(name, table) != 0) {
+        const char *fired = RelationGetRelationName(relation);
+        size_t length = strlen(table);
+        bool is_part = strncmp(fired, table, length) == 0 && fired[length] == '_';
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("trigger \"%s\" of table \"%s\" is fired on table \"%s\"",
-                       trigger->tg_trigger->tgname, table, RelationGetRelationName(relation)),
-                errhint("Tables of a hermet instance keep their names; hermet.detach() stops the "
-                        "maintenance."));
+                       trigger->tg_trigger->tgname, table, fired),
+                is_part
+                    ? errhint("If it was detached from \"%s\", ALTER TABLE ... ATTACH PARTITION "
+                              "brings it back; as a table of its own it must lose its triggers.",
+                              table)
+                    : errhint("Tables of a hermet instance keep their names; hermet.detach() "
+                              "stops the maintenance."));
+    }
     firing.trigger = trigger;
     firing.truncate = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
     firing.old_rows.open(trigger->tg_oldtable, relation);

@@ -343,6 +343,10 @@ is_away('while a partition is detached');
 my $unseen = q(INSERT INTO im.message_1 (id, channel_id, sender_id, content)
     VALUES (nextval('testing.ids'), 105, 5, 'unseen'), (nextval('testing.ids'), 7, 7, 'unseen'));
 is(sqlstates($node, 'chat', $unseen), '39P01', 'while a partition is detached: its own triggers refuse a write to it');
+{
+    my ($status, $out, $err) = $node->psql('chat', $unseen);
+    like($err, qr/fired on table "message_1"\nHINT:  .*ATTACH PARTITION/, 'while a partition is detached: and say how it comes back');
+}
 query("SET session_replication_role = replica; $unseen");
 ok(writers_go_on(scalar @writers), 'while a partition is detached: writers go on');
 retried($node, 'chat', 'ALTER TABLE im.message ATTACH PARTITION im.message_1 FOR VALUES WITH (MODULUS 2, REMAINDER ' . (1 + 230) % 2 . ')');
