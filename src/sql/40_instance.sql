@@ -400,6 +400,7 @@ BEGIN
       USING ERRCODE = 'duplicate_table', DETAIL = format('Tables: %s.', existing),
             HINT = 'Use hermet.attach() to take over tables that exist.';
   END IF;
+  PERFORM hermet.require_lock_places(target, channel_shards, user_shards);
   IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = target) THEN
     EXECUTE format('CREATE SCHEMA %I', target);
   END IF;

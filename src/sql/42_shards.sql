@@ -96,6 +96,49 @@ CREATE FUNCTION hermet.shard_counts(target name, OUT channel_shards int, OUT use
 $$;
 COMMENT ON FUNCTION hermet.shard_counts(name) IS 'into how many partitions an instance spreads its tables; 0 = they are plain';
 
+CREATE FUNCTION hermet.tables_to_spread(target name, channel_shards int, user_shards int, OUT table_name text, OUT shards int, OUT shards_before int)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH t AS MATERIALIZED (
+    SELECT s.table_name, CASE s.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END AS shards,
+           (SELECT coalesce(max(m.modulus), 0) FROM hermet.relations(target) x, hermet.shard_of(x.relation) m
+             WHERE x.table_name = s.table_name AND x.is_partition) AS shards_before
+      FROM hermet.catalog_shards() s)
+  SELECT t.table_name, t.shards, t.shards_before FROM t WHERE t.shards <> t.shards_before ORDER BY 1
+$$;
+COMMENT ON FUNCTION hermet.tables_to_spread(name, int, int) IS
+    'the tables that have, or would have, another number of partitions; 0 = they are plain, or not there';
+
+-- What cannot fit is refused before it is begun; what only may not fit, as others hold locks, is the server's error.
+CREATE FUNCTION hermet.require_lock_places(target name, channel_shards int, user_shards int) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  t record;
+  needed bigint;
+  processes bigint := (SELECT 1 + sum(s.setting::int) FROM pg_settings s
+                        WHERE s.name IN ('max_connections', 'max_prepared_transactions', 'max_worker_processes', 'max_wal_senders',
+                                         'autovacuum_max_workers', 'autovacuum_worker_slots'));
+  per_transaction int := current_setting('max_locks_per_transaction');
+  -- The server sets aside more than it promises, half as much again; and one may use what the locks of SERIALIZABLE do not.
+  places bigint := processes * (2 * per_transaction + current_setting('max_pred_locks_per_transaction')::int / 8);
+BEGIN
+  SELECT coalesce(sum(s.shards), 0) AS made, coalesce(sum(s.shards_before), 0) AS dropped INTO t
+    FROM hermet.tables_to_spread(target, channel_shards, user_shards) s;
+  -- A partition takes that many at least, with its indexes, its TOAST table, its types; one that goes, with its triggers and
+  -- constraints; and the instance around them.
+  needed := 300 + 8 * t.made + 16 * t.dropped;
+  IF t.made + t.dropped > 0 AND needed > places THEN
+    RAISE EXCEPTION 'max_locks_per_transaction is too low to make % and drop % partitions in one transaction', t.made, t.dropped
+      USING ERRCODE = 'configuration_limit_exceeded',
+            DETAIL = format('That takes %s locks or more. max_locks_per_transaction is %s: all processes together have places for %s at most.',
+                            needed, per_transaction, places),
+            HINT = format('Set max_locks_per_transaction = %s in postgresql.conf and restart the server.', (needed / processes / 64 + 1) * 64);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.require_lock_places(name, int, int) IS
+    'an error if the lock table of this server cannot hold the locks that making, or dropping, so many partitions takes';
+
 CREATE FUNCTION hermet.create_table(target name, table_name text, shards int) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -475,6 +518,7 @@ BEGIN
   target := hermet.resolve_target(target);
   PERFORM hermet.require_owner(target);
   PERFORM hermet.require_shards(channel_shards, user_shards);
+  PERFORM hermet.require_lock_places(target, channel_shards, user_shards);
   -- Before the locks as well: they may meet those of replication, and need not.
   PERFORM hermet.require_no_obstacles(target);
   -- Nobody reads or writes until this is committed: what is moved is what there is.
@@ -485,11 +529,8 @@ BEGIN
   END IF;
   events := hermet.events_enabled(target);
 
-  SELECT array_agg(s.table_name ORDER BY s.table_name) AS tables, array_agg(w.shards ORDER BY s.table_name) AS shards INTO moving
-    FROM hermet.catalog_shards() s,
-         LATERAL (SELECT CASE s.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END AS shards) w
-   WHERE w.shards <> (SELECT coalesce(max(m.modulus), 0) FROM hermet.relations(target) x, hermet.shard_of(x.relation) m
-                       WHERE x.table_name = s.table_name AND x.is_partition);
+  SELECT array_agg(s.table_name ORDER BY s.table_name) AS tables, array_agg(s.shards ORDER BY s.table_name) AS shards INTO moving
+    FROM hermet.tables_to_spread(target, channel_shards, user_shards) s;
   -- All of it before the first table changes: what is told of one may name another.
   FOR i IN 1 .. coalesce(cardinality(moving.tables), 0) LOOP
     kept := kept || ARRAY(SELECT hermet.own_definitions(target, moving.tables[i]));

@@ -366,4 +366,38 @@ is_clean($node, 'chat', 'im', 'at the end');
 $_->quit for $gate, $session, $holder;
 $node->stop;
 no_crash($node);
+
+### A lock table that is too small for so many partitions: said before anything is made.
+
+my $small = new_server('small', q(
+    max_connections = 20
+    max_locks_per_transaction = 10
+    max_prepared_transactions = 0
+    max_worker_processes = 0
+    autovacuum_max_workers = 1
+));
+new_database($small, 'chat');
+sub try_small {
+    my ($sql) = @_;
+    my ($status, $out, $err) = $small->psql('chat', "\\set VERBOSITY verbose\n$sql");
+    return $err;
+}
+like(try_small(q(SELECT hermet.create_tables('im', 32, 2))), qr/ERROR:  53400: max_locks_per_transaction is too low for 32 partitions a table\n/, 'small: too many for each statement');
+# Where plain tables fit, and a few partitions.
+is(try_small(q(SELECT hermet.create_tables('im', 0, 0))), '', 'small: plain tables');
+is(try_small(q(SELECT hermet.reshard('im', 1, 0))), '', 'small: one partition');
+my $there = q(SELECT count(*), (SELECT count(*) FROM pg_opclass WHERE opcname = 'hermet_modulo_ops') FROM pg_class);
+my $objects = $small->safe_psql('chat', $there);
+for my $sql (q(SELECT hermet.create_tables('more', 8, 16)), q(SELECT hermet.reshard('im', 8, 16))) {
+    like(try_small($sql), qr/ERROR:  53400: max_locks_per_transaction is too low to make 152 and drop [03] partitions in one transaction\nDETAIL:  That takes \d+ locks or more\. .*\nHINT:  Set max_locks_per_transaction = 128 /,
+        "small: refused: $sql");
+}
+is($small->safe_psql('chat', $there), $objects, 'small: nothing was made');
+is($small->safe_psql('chat', q(SELECT to_regnamespace('more') IS NULL)), 't', 'small: not even the schema');
+$small->append_conf('postgresql.conf', 'max_locks_per_transaction = 128');
+$small->restart;
+is(try_small(q(SELECT hermet.create_tables('more', 8, 16); SELECT hermet.reshard('im', 8, 16))), '', 'as large as the hint says: both work');
+is(try_small(q(SELECT hermet.reshard('more', 16, 16); SELECT hermet.reshard('im', 0, 0); SET client_min_messages = warning; DROP SCHEMA more CASCADE)), '', 'and so does to drop them');
+$small->stop;
+no_crash($small);
 done_testing();
