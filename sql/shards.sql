@@ -230,6 +230,18 @@ SELECT * FROM where_rows_lie();
 :health
 SELECT c.table_name FROM counted c JOIN where_rows_lie() n USING (table_name) WHERE c.rows <> n.rows;
 SELECT * FROM hermet.reshard('shards', 4, 8);
+-- Ids that partitions allow more than once: nothing is moved, and no lock is waited for.
+INSERT INTO message (id, channel_id, sender_id, deleted_at) VALUES (3001, 1, 101, 1), (3001, 2, 101, 1), (3002, 1, 101, 1), (3002, 2, 101, 1);
+INSERT INTO channel_read_record (id, user_id, channel_id) VALUES (3001, 901, 901), (3001, 902, 901);
+SELECT * FROM hermet.reshard_obstacles('shards');
+SELECT * FROM hermet.reshard_obstacles('shards', 4, 2);
+SELECT * FROM hermet.reshard_obstacles('shards', 4, 0);
+SELECT * FROM hermet.reshard_obstacles('shards', 0, 0);
+SELECT * FROM testing.error('SELECT * FROM hermet.reshard($$shards$$, 0, 0)');
+SELECT * FROM hermet.shard_counts('shards');
+DELETE FROM message WHERE id IN (3001, 3002);
+DELETE FROM channel_read_record WHERE id = 3001;
+SELECT * FROM hermet.reshard_obstacles('shards', 0, 0);
 SELECT table_name FROM hermet.reshard('shards', 0, 8);
 :clean
 :health

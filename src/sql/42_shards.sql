@@ -217,8 +217,36 @@ $$;
 COMMENT ON FUNCTION hermet.misfit_shards(name) IS
     'what of an instance''s partitions is not as create_tables() makes them, a line each: detached, renamed, otherwise partitioned';
 
--- What of a table is not made anew by reshard() and would be lost with it.
-CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
+-- Unique keys of partitioned tables have one column more than those of plain ones: what they allow may be too much for these.
+CREATE FUNCTION hermet.double_keys(target name, channel_shards int, user_shards int) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+  r record;
+  d record;
+BEGIN
+  FOR r IN
+    SELECT t.table_name, k.key, k.predicate
+      FROM hermet.tables_to_spread(target, channel_shards, user_shards) t
+      JOIN hermet.catalog_shards() s USING (table_name)
+      JOIN (SELECT c.table_name, c.key, NULL AS predicate FROM hermet.catalog_tables() c
+            UNION ALL
+            SELECT i.table_name, i.key, i.predicate FROM hermet.catalog_indexes() i WHERE i.is_unique) k USING (table_name)
+     WHERE t.shards = 0 AND s.shard_key <> ALL (k.key)
+     ORDER BY 1, 2
+  LOOP
+    EXECUTE format('SELECT count(*) AS n, min(x.key::text) AS key FROM (SELECT (%3$s) AS key FROM %1$I.%2$I WHERE %4$s GROUP BY %3$s HAVING count(*) > 1) x',
+                   target, r.table_name, (SELECT string_agg(quote_ident(col), ', ') FROM unnest(r.key) col), coalesce(r.predicate, 'true')) INTO d;
+    IF d.n > 0 THEN
+      RETURN NEXT format('%s value(s) of (%s) occur more than once in table %s, for example %s', d.n, array_to_string(r.key, ', '), r.table_name, d.key);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.double_keys(name, int, int) IS
+    'what the keys of plain tables would not allow of rows that are in partitions now, a line each; reads the tables that would become plain';
+
+-- What of a table is not made anew by reshard() and would be lost with it; with numbers, also what the rows would break there.
+CREATE FUNCTION hermet.reshard_obstacles(target name, channel_shards int DEFAULT NULL, user_shards int DEFAULT NULL) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH r AS MATERIALIZED (SELECT r.* FROM hermet.relations(target) r JOIN hermet.catalog_shards() s USING (table_name))
   SELECT format('%s depends on %s', pg_describe_object('pg_class'::regclass, w.ev_class, 0), r.name)
@@ -272,10 +300,12 @@ CREATE FUNCTION hermet.reshard_obstacles(target name) RETURNS SETOF text
     JOIN pg_class c ON c.oid = i.indexrelid
    WHERE NOT r.is_partition AND c.relname NOT IN (SELECT x.index_name FROM hermet.catalog_indexes() x)
      AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relation AND a.attname = s.shard_key AND a.attnum = ANY (i.indkey))
+  UNION
+  SELECT d FROM hermet.double_keys(target, channel_shards, user_shards) d
   ORDER BY 1
 $$;
-COMMENT ON FUNCTION hermet.reshard_obstacles(name) IS
-    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition';
+COMMENT ON FUNCTION hermet.reshard_obstacles(name, int, int) IS
+    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition; with numbers of partitions, also ids that are double';
 
 CREATE FUNCTION hermet.require_no_obstacles(target name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -290,6 +320,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hermet.require_no_obstacles(name) IS 'an error that lists what hangs on the tables, if something does';
+
+CREATE FUNCTION hermet.require_single_keys(target name, channel_shards int, user_shards int) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  doubles text[] := ARRAY(SELECT hermet.double_keys(target, channel_shards, user_shards));
+BEGIN
+  IF doubles <> '{}' THEN
+    RAISE EXCEPTION 'the rows in schema "%" do not fit into plain tables', target
+      USING ERRCODE = 'unique_violation', DETAIL = array_to_string(doubles, E'\n'),
+            HINT = 'Partitions allow one id in several channels or users, plain tables do not: change all but one of each, and call the function again.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hermet.require_single_keys(name, int, int) IS 'an error that lists the keys that would be double in plain tables, if some would';
 
 CREATE FUNCTION hermet.grant_sql(privilege text, name text, grantee oid, is_grantable boolean) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -521,6 +565,8 @@ BEGIN
   PERFORM hermet.require_lock_places(target, channel_shards, user_shards);
   -- Before the locks as well: they may meet those of replication, and need not.
   PERFORM hermet.require_no_obstacles(target);
+  -- This reads all rows, so nobody is to wait for it; what comes in meanwhile, the new keys find.
+  PERFORM hermet.require_single_keys(target, channel_shards, user_shards);
   -- Nobody reads or writes until this is committed: what is moved is what there is.
   PERFORM hermet.lock_alone(target);
   PERFORM hermet.require_no_obstacles(target);

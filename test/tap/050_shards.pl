@@ -294,6 +294,25 @@ is(query('SELECT string_agg(id::text, \' \' ORDER BY id) FROM im.message WHERE i
 is(relations(), $relations, 'rolled back to a savepoint: the tables are those before');
 is_clean($node, 'chat', 'im', 'rolled back');
 
+# Ids that plain tables would not allow are found before anybody is kept out: the open writer does not matter yet.
+$holder->query_safe(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (2000000020, 5, 1), (2000000021, 5, 1)));
+query(q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (2000000021, 6, 1), (2000000022, 6, 1)));
+query(q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (2000000022, 7, 1)));
+is(query(q(SELECT * FROM hermet.reshard_obstacles('im', 0, 4))),
+    '1 value(s) of (id) occur more than once in table message, for example 2000000022', 'an id in two channels: listed');
+is(sqlstates($node, 'chat', q(SET lock_timeout = '10s'; SELECT hermet.reshard('im', 0, 4))), '23505', 'an id in two channels: refused at once');
+query('DELETE FROM im.message WHERE id = 2000000022');
+# One that is written meanwhile is found all the same, by the key.
+begin_query($session, q(SELECT count(*) FROM hermet.reshard('im', 0, 4)));
+ok(wait_until_blocked($node, $session_pid, $holder_pid), 'an id in two channels, not committed yet: it waits') or die "the rest would wait for nothing\n";
+$holder->query_safe('COMMIT');
+is(scalar $session->query('SELECT 1'), '1', 'an id in two channels, committed meanwhile: nothing is moved');
+like($session->{stderr}, qr/42804/, 'an id in two channels, committed meanwhile: refused');
+$session->{stderr} = '';
+is(relations(), $relations, 'an id in two channels: the tables are those before');
+query('DELETE FROM im.message WHERE id >= 2000000020');
+is_clean($node, 'chat', 'im', 'an id in two channels');
+
 # Behind an open writer: no longer than lock_timeout; meanwhile everybody else goes on, the writer, too.
 $holder->query_safe(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (2000000010, 5, 1)));
 is(scalar $session->query(q(SET lock_timeout = '700ms'; SELECT hermet.reshard('im', 0, 0))), '', 'behind an open writer: nothing is moved');
