@@ -344,8 +344,9 @@ while (defined(my $line = shift @lines)) {
         ok($fixture{$1}, "$section: there is a fixture $1") or next;
         $used{$1} = 1;
         $fixture{$1}->();
-    } elsif ($line =~ /^<!-- only: (plain|sharded) -->$/) {
+    } elsif ($line =~ /^<!-- only: (.*) -->$/) {
         finish_block();
+        ok($1 eq 'plain' || $1 eq 'sharded', "$section: there are $1 instances");
         $skipped = $1 ne $kind;
     } elsif ($line =~ /^```(sql|sh|text|text like)$/) {
         my $language = $1;
