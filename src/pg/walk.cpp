@@ -95,7 +95,10 @@ Oid find_unique_index(Relation relation, const AttrNumber *keys, int n)
     return found;
 }
 
-/* The columns of which a CHECK constraint says something. */
+/*
+ * The columns of which a CHECK constraint says something: all, where it asks for more than the row,
+ * and may answer differently although nothing of the row has changed.
+ */
 uint32 find_checked(const TupleConstr *constraints, const PathColumns &columns,
                     const AttrNumber *at)
 {
@@ -103,10 +106,12 @@ uint32 find_checked(const TupleConstr *constraints, const PathColumns &columns,
     int checks = constraints ? constraints->num_check : 0;
     for (int i = 0; i < checks; i++) {
         Bitmapset *seen = nullptr;
-        pull_varattnos(static_cast<Node *>(stringToNode(constraints->check[i].ccbin)), 1, &seen);
-        bool whole_row = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, seen);
+        Node *check = static_cast<Node *>(stringToNode(constraints->check[i].ccbin));
+        pull_varattnos(check, 1, &seen);
+        bool always = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, seen) ||
+                      contain_mutable_functions(check);
         for (int c = 0; c < columns.count; c++)
-            if (whole_row || bms_is_member(at[c] - FirstLowInvalidHeapAttributeNumber, seen))
+            if (always || bms_is_member(at[c] - FirstLowInvalidHeapAttributeNumber, seen))
                 checked |= bit_of(c);
     }
     return checked;
