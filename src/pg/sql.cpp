@@ -186,9 +186,23 @@ int choose_access(Access access)
     set_option("plan_cache_mode", "auto");
     bool by_key = access == Access::keys;
     set_option("enable_seqscan", by_key ? "off" : "on");
+    if (access == Access::any)
+        return settings;
+    /*
+     * The order and the way that are right whatever is in the tables: of partitioned ones nobody
+     * makes statistics unasked, and the price of looking a row up in one of many partitions is
+     * estimated as that of all of them. Else a table might be read as a whole for each row, or the
+     * whole index of each partition.
+     */
+    set_option("join_collapse_limit", "1");
+    set_option("enable_mergejoin", "off");
+    set_option(by_key ? "enable_hashjoin" : "enable_nestloop", "off");
     if (by_key) {
-        set_option("enable_hashjoin", "off");
-        set_option("enable_mergejoin", "off");
+        set_option("enable_material", "off");
+        set_option("enable_memoize", "off");
+        /* By as many columns of the key as there are: rows count, not pages that may be cached. */
+        set_option("random_page_cost", "0");
+        set_option("seq_page_cost", "0");
     }
     return settings;
 }

@@ -87,6 +87,7 @@ struct Parameters {
 enum class Access {
     any,  /* as the planner likes */
     keys, /* by index, whatever it expects: the text names a few rows of large tables */
+    all,  /* as wholes, which are hashed, whatever it expects; only what is LATERAL is looked up */
 };
 
 /* Runs a text once, planned for its values; own_write as in Statement. */

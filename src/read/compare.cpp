@@ -15,11 +15,6 @@ constexpr int64 sample_scale = INT64CONST(1) << 30;
 /* From so many pages on, a sample is drawn by pages: fewer would be too coarse. */
 constexpr double sampled_pages = 100;
 
-/* From so many pages a partition on, a plan of its own costs little beside its rows. */
-constexpr double planned_pages = 30;
-/* An instance of so few partitions is planned in no time. */
-constexpr int quickly_planned = 500;
-
 /* What is derived from which table, by the columns of that table and of the derived one. */
 struct Origin {
     Table source;
@@ -60,9 +55,9 @@ const Origin &origin_of(const Derived &derived)
 
 /* How the rows of an extent are found. */
 enum class Way {
-    join,       /* stored and derived rows of the extent, joined in full */
-    pages,      /* rows on some pages of either table, each looked up in the other */
-    partitions, /* rows of one partition after the other, looked up likewise */
+    join,   /* stored and derived rows, joined in full */
+    lookup, /* the rows of either table, each looked up in the other */
+    pages,  /* rows on some pages of either table, looked up likewise */
 };
 
 double pages_of(Instance &instance, Table table)
@@ -77,26 +72,19 @@ double pages_of(Instance &instance, Table table)
 }
 
 /*
- * What derives from many partitions of other tables is planned, and locks, a part at a time. Not
- * where the plans, each over all partitions of users, would cost more than what is in the parts.
+ * So that a part costs its share of the whole: a range is looked up, a sample of a large table is
+ * drawn by pages.
  */
-bool goes_by_partitions(Instance &instance, Table source)
-{
-    return source == Table::channel_member && instance.is_spread(source) &&
-           (instance.leaves_total <= quickly_planned ||
-            pages_of(instance, source) >= planned_pages * instance.leaf_count(source));
-}
-
-/* A sample of a large table is drawn by pages, so that its cost is that share of the whole's. */
 Way way_for(Instance &instance, const Derived &derived, const Extent &extent)
 {
     if (extent.has_user || extent.has_channel)
         return Way::join;
-    Table source = origin_of(derived).source;
-    if (extent.sample < 1.0 && !extent.has_range() &&
-        pages_of(instance, source) * extent.sample >= sampled_pages)
+    if (extent.has_range())
+        return Way::lookup;
+    if (extent.sample < 1.0 &&
+        pages_of(instance, origin_of(derived).source) * extent.sample >= sampled_pages)
         return Way::pages;
-    return goes_by_partitions(instance, source) ? Way::partitions : Way::join;
+    return Way::join;
 }
 
 /*
@@ -161,8 +149,8 @@ void append_match(StringInfo out, const Derived &derived, const char *a, const c
                          derived.columns[i]);
 }
 
-/* SELECT of derived rows d beside stored rows v. */
-void append_pairs(StringInfo out, const Derived &derived, const char *derived_sql, const char *join,
+/* SELECT of derived rows d beside stored rows v: all of them, or those that have the keys of d. */
+void append_pairs(StringInfo out, const Derived &derived, const char *derived_sql, Way way,
                   const char *stored_sql)
 {
     const char *const *columns = derived.columns;
@@ -179,9 +167,16 @@ void append_pairs(StringInfo out, const Derived &derived, const char *derived_sq
     append_columns(out, columns, INT_MAX, "d");
     appendStringInfoString(out, ")::record) *<> (ROW(");
     append_columns(out, columns, INT_MAX, "v");
-    appendStringInfo(out, ")::record) THEN 'stale' END AS problem FROM (%s) d %s (%s) v ON ",
-                     derived_sql, join, stored_sql);
-    append_match(out, derived, "d", "v");
+    appendStringInfo(out, ")::record) THEN 'stale' END AS problem FROM (%s) d ", derived_sql);
+    if (way == Way::join) {
+        appendStringInfo(out, "FULL JOIN (%s) v ON ", stored_sql);
+        append_match(out, derived, "d", "v");
+        return;
+    }
+    /* OFFSET 0: always by the whole key, the partition's column among it. */
+    appendStringInfo(out, "LEFT JOIN LATERAL (%s WHERE ", stored_sql);
+    append_match(out, derived, "d", "t");
+    appendStringInfoString(out, " OFFSET 0) v ON true");
 }
 
 /* The same columns, of stored rows v that no row is derived for. */
@@ -202,55 +197,19 @@ void append_surplus(StringInfo out, const Derived &derived, const char *stored_s
     appendStringInfoString(out, ")");
 }
 
-/* The text with the names of tables that are spread by channel replaced by those of partitions. */
-char *address_partition(const Instance &instance, const char *sql, int leaf)
+/* Pairs x, with "problem" and keys to select; nothing is left to expand. */
+const char *compared_rows(const Instance &instance, const Derived &derived, const Extent &extent,
+                          Way way)
 {
-    static constexpr Table of_channels[] = {Table::channel, Table::channel_member, Table::message};
-
-    StringInfoData out;
-    initStringInfo(&out);
-    const char *rest = sql;
-    char *schema = psprintf("%s.", instance.schema_sql);
-    while (const char *found = strstr(rest, schema)) {
-        const char *name = found + strlen(schema);
-        size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
-        const char *end = name + length;
-        Oid partition = InvalidOid;
-        for (Table table : of_channels)
-            if (instance.leaf_count(table) == instance.leaf_count(Table::channel_member) &&
-                strlen(table_name(table)) == length &&
-                strncmp(table_name(table), name, length) == 0)
-                partition = instance.leaf(table, leaf).oid;
-        if (OidIsValid(partition)) {
-            appendBinaryStringInfo(&out, rest, static_cast<int>(found - rest));
-            appendStringInfoString(
-                &out, quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
-                                                 get_rel_name(partition)));
-        }
-        else
-            appendBinaryStringInfo(&out, rest, static_cast<int>(end - rest));
-        rest = end;
-    }
-    appendStringInfoString(&out, rest);
-    return out.data;
-}
-
-/*
- * Pairs x, with "problem" and keys to select, one text or, where the instance is sharded, several;
- * nothing is left to expand.
- */
-pg::Vector<const char *> &compared_rows(const Instance &instance, const Derived &derived,
-                                        const Extent &extent, Way way)
-{
-    pg::Vector<const char *> &texts = pg::make<pg::Vector<const char *>>();
     const Origin &origin = origin_of(derived);
-    StringInfoData pairs, surplus, condition, other;
+    StringInfoData pairs, condition, other;
     initStringInfo(&pairs);
-    initStringInfo(&surplus);
     initStringInfo(&condition);
     initStringInfo(&other);
-    if (way == Way::pages)
+    if (way == Way::pages) {
         append_pages(&condition, extent);
+        append_pages(&other, extent);
+    }
     else {
         appendStringInfoString(&condition, "WHERE ");
         append_filter(&condition, origin.source_key, origin.id_of_channel, is_owned(derived));
@@ -258,34 +217,22 @@ pg::Vector<const char *> &compared_rows(const Instance &instance, const Derived 
         append_filter(&other, origin.stored_key, origin.stored_channel, is_owned(derived));
     }
     if (way == Way::join) {
-        append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), "FULL JOIN",
+        append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), way,
                      stored_rows(instance, derived, other.data));
-        texts.push_back(psprintf("(%s) x", pairs.data));
-        return texts;
+        return psprintf("(%s) x", pairs.data);
     }
 
-    append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), "LEFT JOIN",
+    append_pairs(&pairs, derived, derived_rows(instance, derived, condition.data), way,
                  stored_rows(instance, derived, ""));
     if (!is_owned(derived)) {
         const char *match =
             psprintf("WHERE t.%s = v.%s AND t.%s = v.%s", origin.source_key[0],
                      origin.stored_key[0], origin.source_key[1], origin.stored_key[1]);
-        append_surplus(
-            &surplus, derived,
-            stored_rows(instance, derived, way == Way::pages ? condition.data : other.data),
-            derived_rows(instance, derived, match));
+        appendStringInfoString(&pairs, " UNION ALL ");
+        append_surplus(&pairs, derived, stored_rows(instance, derived, other.data),
+                       derived_rows(instance, derived, match));
     }
-    if (way == Way::pages) {
-        texts.push_back(surplus.len == 0
-                            ? psprintf("(%s) x", pairs.data)
-                            : psprintf("(%s UNION ALL %s) x", pairs.data, surplus.data));
-        return texts;
-    }
-    for (int leaf = 0; leaf < instance.leaf_count(origin.source); leaf++)
-        texts.push_back(psprintf("(%s) x", address_partition(instance, pairs.data, leaf)));
-    if (surplus.len > 0)
-        texts.push_back(psprintf("(%s) x", surplus.data));
-    return texts;
+    return psprintf("(%s) x", pairs.data);
 }
 
 void append_keys(StringInfo out, const Derived &derived)
@@ -317,9 +264,11 @@ struct Arguments {
     }
 };
 
-pg::Access access_for(Way way)
+pg::Access access_for(const Extent &extent, Way way)
 {
-    return way == Way::join ? pg::Access::any : pg::Access::keys;
+    if (way != Way::join)
+        return pg::Access::keys;
+    return extent.has_user || extent.has_channel ? pg::Access::any : pg::Access::all;
 }
 
 } // namespace
@@ -363,32 +312,24 @@ Compared compare_into(ReturnSetInfo *set, Instance &instance, const Derived &tab
                                  "THEN z.ordinal > 0 AND z.expected COLLATE \"C\" IS DISTINCT FROM "
                                  "z.actual ELSE z.ordinal = 0 END OFFSET 0)) y");
 
+    const char *rows = compared_rows(instance, derived, extent, way);
     Arguments arguments(extent);
-    Compared found = {0, 0};
-    for (const char *rows : compared_rows(instance, derived, extent, way)) {
-        pg::Seen seen = pg::execute_selected(
-            set, psprintf("%s FROM (SELECT * FROM %s OFFSET 0) x %s", head.data, rows, sql.data),
-            derived.keys, arguments.parameters(), access_for(way));
-        found.rows += seen.rows;
-        found.wrong += seen.selected;
-    }
-    return found;
+    pg::Seen seen = pg::execute_selected(
+        set, psprintf("%s FROM (SELECT * FROM %s OFFSET 0) x %s", head.data, rows, sql.data),
+        derived.keys, arguments.parameters(), access_for(extent, way));
+    return {seen.rows, seen.selected};
 }
 
 Compared count_differences(Instance &instance, const Derived &table, const Extent &extent)
 {
     const Derived &derived = as_in(instance, table);
     Way way = way_for(instance, derived, extent);
+    const char *rows = compared_rows(instance, derived, extent, way);
     Arguments arguments(extent);
-    Compared found = {0, 0};
-    for (const char *rows : compared_rows(instance, derived, extent, way)) {
-        pg::Result counts =
-            pg::execute_once(psprintf("SELECT count(*), count(x.problem) FROM %s", rows),
-                             arguments.parameters(), pg::Sight::caller, false, access_for(way));
-        found.rows += counts.int8(0, 0);
-        found.wrong += counts.int8(0, 1);
-    }
-    return found;
+    pg::Result counts =
+        pg::execute_once(psprintf("SELECT count(*), count(x.problem) FROM %s", rows),
+                         arguments.parameters(), pg::Sight::caller, false, access_for(extent, way));
+    return {counts.int8(0, 0), counts.int8(0, 1)};
 }
 
 pg::Vector<WrongKey> &select_differences(Instance &instance, const Derived &table,
@@ -401,19 +342,17 @@ pg::Vector<WrongKey> &select_differences(Instance &instance, const Derived &tabl
     append_keys(&keys, derived);
     Arguments arguments(extent);
     pg::Vector<WrongKey> &wrong = pg::make<pg::Vector<WrongKey>>();
-    for (const char *rows : compared_rows(instance, derived, extent, way)) {
-        pg::Result found = pg::execute_once(
-            psprintf("SELECT %s FROM %s WHERE x.problem IS NOT NULL", keys.data, rows),
-            arguments.parameters(), pg::Sight::fresh, false, access_for(way));
-        for (uint64 i = 0; i < found.count; i++) {
-            WrongKey key = {};
-            for (int k = 0; k < derived.keys; k++)
-                key[k] = found.int8(i, k);
-            wrong.push_back(key);
-        }
-        found.free();
+    const char *rows = compared_rows(instance, derived, extent, way);
+    pg::Result found =
+        pg::execute_once(psprintf("SELECT %s FROM %s WHERE x.problem IS NOT NULL", keys.data, rows),
+                         arguments.parameters(), pg::Sight::fresh, false, access_for(extent, way));
+    for (uint64 i = 0; i < found.count; i++) {
+        WrongKey key = {};
+        for (int k = 0; k < derived.keys; k++)
+            key[k] = found.int8(i, k);
+        wrong.push_back(key);
     }
-    pg::make_unique(wrong);
+    found.free();
     return wrong;
 }
 
