@@ -28,7 +28,7 @@ SELECT cm.user_id, $1 FROM {own_members} cm WHERE cm.left_at = 0 GROUP BY 1 HAVI
     ON CONFLICT DO NOTHING)",
                                           {INT8OID}};
 
-/* Tables are filled by ranges of so many rows of what they derive from. */
+/* Tables are filled by ranges of at least so many rows of what they derive from. */
 constexpr int64 range_rows = 100000;
 
 /* The range that begins with key $1: its last key, and how many rows it has. */
@@ -85,7 +85,7 @@ bool is_empty(Instance &instance)
     return !run(instance, select_anything, {}).boolean(0, 0);
 }
 
-/* Planned for the tables as they are. A statement by ranges reads rows of the keys from..to. */
+/* A statement by ranges reads rows of the keys from..to. */
 int64 fill(Instance &instance, const pg::Statement &statement, int64 from = 0, int64 to = 0)
 {
     Oid types[] = {INT8OID, INT8OID, INT8OID};
@@ -93,11 +93,15 @@ int64 fill(Instance &instance, const pg::Statement &statement, int64 from = 0, i
     char nulls[] = {' ', ' ', ' '};
     const char *sql = expand(instance, statement.text, statement.scope);
     int count = static_cast<int>(statement.types.size());
-    return static_cast<int64>(
-        pg::execute_once(sql, {count, types, values, nulls}, pg::Sight::fresh, true).count);
+    return static_cast<int64>(pg::execute_once(sql, {count, types, values, nulls}, pg::Sight::fresh,
+                                               true, pg::Access::all)
+                                  .count);
 }
 
-/* Says how far it is after each full range; a small table is filled without a word. */
+/*
+ * Says how far it is after each full range; a small table is filled without a word. Each statement
+ * reads the tables that are joined as wholes: so it fills as much as all before it together.
+ */
 int64 fill_by_ranges(Instance &instance, Table table, const pg::Statement &select_range,
                      const pg::Statement &statement)
 {
@@ -105,8 +109,9 @@ int64 fill_by_ranges(Instance &instance, Table table, const pg::Statement &selec
     int64 read = 0;
     int64 from = PG_INT64_MIN;
     for (;;) {
+        int64 wanted = Max(range_rows, read);
         pg::Result range =
-            run(instance, select_range, {Int64GetDatum(from), Int64GetDatum(range_rows)});
+            run(instance, select_range, {Int64GetDatum(from), Int64GetDatum(wanted)});
         int64 rows = range.int8(0, 1);
         if (rows == 0)
             break;
@@ -116,7 +121,7 @@ int64 fill_by_ranges(Instance &instance, Table table, const pg::Statement &selec
         if (read >= range_rows)
             ereport(NOTICE, errmsg("filling \"%s\": %lld rows from %lld", table_name(table),
                                    static_cast<long long>(inserted), static_cast<long long>(read)));
-        if (rows < range_rows || to == PG_INT64_MAX)
+        if (rows < wanted || to == PG_INT64_MAX)
             break;
         from = to + 1;
     }

@@ -442,8 +442,7 @@ BEGIN
   END IF;
   PERFORM hermet.require_owner(target);
   -- What takes no time needs no progress.
-  SELECT coalesce(sum(pg_relation_size(to_regclass(format('%I.%I', target, t.table_name)))), 0) > 8388608 INTO large
-    FROM hermet.catalog_tables() t WHERE t.side = 'write';
+  SELECT coalesce(sum(pg_relation_size(r.relation)), 0) > 8388608 INTO large FROM hermet.relations(target) r WHERE r.side = 'write';
   IF large THEN
     RAISE NOTICE 'attach "%", 1 of 3: checking the tables, adding what is missing', target;
   END IF;
