@@ -17,6 +17,9 @@ my $node = new_server('main', q(
 ));
 new_database($node, 'chat');
 new_instance($node, 'chat', 'im');
+# The rules written a second time have no statistics, either, and partitions mislead the planner as they do hermet's.
+$node->safe_psql('chat', 'ALTER FUNCTION testing.clean SET join_collapse_limit = 1;
+    ALTER FUNCTION testing.clean SET enable_nestloop = off; ALTER FUNCTION testing.clean SET enable_mergejoin = off');
 
 # The write side of a deployment without hermet. Half of the memberships are in groups of 20, half in single chats.
 my $users = $rows / 20;
