@@ -270,7 +270,8 @@ void Walk::let_go()
 {
     ExecClearTuple(slot_);
     if (scan_)
-        table_index_fetch_reset(scan_->xs_heapfetch);
+        index_endscan(scan_);
+    scan_ = nullptr;
     if (visit_)
         table_index_fetch_reset(visit_);
 }

@@ -96,7 +96,10 @@ class Walk {
     /* To the row of an entry; false if there is none for the snapshot. */
     bool visit(const Entry &entry);
 
-    /* Unpins the page of the current row, which is none then. */
+    /*
+     * Unpins the page of the current row, which is none then, and ends the scan: another leaf's
+     * takes its memory.
+     */
     void let_go();
 
     /* The current row, with what set() changed. */
@@ -144,7 +147,7 @@ class Walk {
     Relation relation_;
     Relation index_;
     int keys_;
-    IndexScanDesc scan_;         /* begun with the first seek() */
+    IndexScanDesc scan_;         /* begun by seek() */
     IndexFetchTableData *visit_; /* or the first visit() */
     TupleTableSlot *slot_;
     int last_column_;
