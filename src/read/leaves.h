@@ -34,7 +34,8 @@ template <class Item> class Leaves {
      * The item of the leaf that has the rows with this value of the shard column; start(item,
      * relation, path) begins one under the active snapshot. NULL if this leaf does not allow the
      * use: then the rows are left to a statement. The row that was found in another leaf before is
-     * let go of, as it would be in one table: else a statement would pin a page of each.
+     * let go of, as it would be in one table: else a statement would pin a page of each, and keep
+     * the memory of its scan.
      */
     template <class Start> Item *at(int64 key, Start start)
     {
