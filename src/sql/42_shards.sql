@@ -99,12 +99,13 @@ COMMENT ON FUNCTION hermet.shard_counts(name) IS 'into how many partitions an in
 CREATE FUNCTION hermet.tables_to_spread(target name, channel_shards int, user_shards int, OUT table_name text, OUT shards int, OUT shards_before int)
     RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH t AS MATERIALIZED (
-    SELECT s.table_name, CASE s.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END AS shards,
-           (SELECT coalesce(max(m.modulus), 0) FROM hermet.relations(target) x, hermet.shard_of(x.relation) m
-             WHERE x.table_name = s.table_name AND x.is_partition) AS shards_before
-      FROM hermet.catalog_shards() s)
-  SELECT t.table_name, t.shards, t.shards_before FROM t WHERE t.shards <> t.shards_before ORDER BY 1
+  SELECT t.table_name, t.shards, t.shards_before
+    FROM (SELECT s.table_name, CASE s.spread_by WHEN 'channel' THEN channel_shards ELSE user_shards END AS shards,
+                 count(r.relation)::int AS shards_before
+            FROM hermet.catalog_shards() s
+            LEFT JOIN hermet.relations(target) r ON r.table_name = s.table_name AND r.is_partition
+           GROUP BY s.table_name, s.spread_by) t
+   WHERE t.shards <> t.shards_before ORDER BY 1
 $$;
 COMMENT ON FUNCTION hermet.tables_to_spread(name, int, int) IS
     'the tables that have, or would have, another number of partitions; 0 = they are plain, or not there';
