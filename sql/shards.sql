@@ -258,6 +258,70 @@ SELECT obj_description('message'::regclass) AS "table", obj_description('own_ord
        (SELECT attstattarget FROM pg_attribute WHERE attrelid = 'message'::regclass AND attname = 'content') AS statistics,
        (SELECT count(*) FROM pg_attribute WHERE attrelid = 'user_conversation_view_3'::regclass AND attname = 'own_note') AS "column";
 SELECT c.table_name FROM counted c JOIN where_rows_lie() n USING (table_name) WHERE c.rows <> n.rows - CASE table_name WHEN 'message' THEN 2 ELSE 0 END;
+-- What columns are told of their values, and where tables and partitions lie, stays, too.
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_hermet_one LOCATION '';
+CREATE TABLESPACE regress_hermet_two LOCATION '';
+SELECT hermet.create_tables('kept', 0, 0);
+CREATE FUNCTION kept_of(wanted text, OUT relation text, OUT tablespace name, OUT options text) RETURNS SETOF record LANGUAGE sql AS $$
+  SELECT c.relname, t.spcname,
+         (SELECT string_agg(a.attname || ' ' || o, ', ' ORDER BY a.attname, o)
+            FROM pg_attribute a, unnest(a.attoptions || ('statistics=' || nullif(a.attstattarget, -1))) o
+           WHERE a.attrelid = c.oid AND a.attnum > 0 AND o !~ '^pg_')
+    FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
+   WHERE c.relnamespace = 'kept'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname ~ ('^' || wanted || '(_\d+)?$') ORDER BY 1
+$$;
+INSERT INTO kept.message (id, channel_id, sender_id) SELECT n, n, n FROM generate_series(1, 20) n;
+ALTER TABLE kept.message SET TABLESPACE regress_hermet_one;
+ALTER TABLE kept.message ALTER sender_id SET (n_distinct = 500), ALTER content SET STATISTICS 50;
+SELECT count(*) FROM hermet.reshard('kept', 2, 2);
+SELECT * FROM kept_of('message');
+SELECT * FROM kept_of('friendship');
+-- Of partitions: rows stay in their tablespace, of column options those of the first are given to all.
+ALTER TABLE kept.message_0 SET TABLESPACE pg_default;
+ALTER TABLE kept.message_1 SET TABLESPACE regress_hermet_two;
+ALTER TABLE kept.message_0 ALTER channel_id SET (n_distinct = -0.5), ALTER id SET STATISTICS 70;
+ALTER TABLE kept.message ALTER sender_id SET (n_distinct_inherited = 700);
+ALTER TABLE kept.friendship_0 SET TABLESPACE regress_hermet_two;
+SELECT count(*) FROM hermet.reshard('kept', 4, 2);
+SELECT * FROM kept_of('message');
+SELECT count(*) FROM hermet.reshard('kept', 0, 0);
+SELECT * FROM kept_of('message');
+SELECT * FROM kept_of('friendship');
+-- Protection and rights of one partition, which would be gone, or be of all, are listed; rights of all of them stay.
+SELECT count(*) FROM hermet.reshard('kept', 2, 2);
+CREATE ROLE regress_hermet_reader;
+GRANT SELECT, UPDATE (content) ON kept.message_0, kept.message_1 TO regress_hermet_reader;
+SELECT * FROM hermet.reshard_obstacles('kept');
+CREATE POLICY nothing ON kept.message_1 USING (false);
+ALTER TABLE kept.message_1 ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON kept.friendship_0 USING (user_id = 1);
+ALTER TABLE kept.channel_1 FORCE ROW LEVEL SECURITY;
+GRANT SELECT ON kept.channel_0 TO regress_hermet_reader;
+GRANT UPDATE (sender_id) ON kept.message_1 TO PUBLIC;
+GRANT SELECT ON kept.friendship_0, kept.friendship_1 TO regress_hermet_reader;
+GRANT SELECT ON kept.friendship_1 TO regress_hermet_reader WITH GRANT OPTION;
+ALTER TABLE kept.friendship_0 ADD CONSTRAINT "not 12" CHECK (friend_id <> 12);
+SELECT * FROM hermet.reshard_obstacles('kept');
+SELECT code, message, detail, hint FROM testing.error('SELECT * FROM hermet.reshard($$kept$$, 4, 2)');
+DROP POLICY nothing ON kept.message_1;
+ALTER TABLE kept.message_1 DISABLE ROW LEVEL SECURITY;
+DROP POLICY own ON kept.friendship_0;
+ALTER TABLE kept.channel_1 NO FORCE ROW LEVEL SECURITY;
+REVOKE SELECT ON kept.channel_0 FROM regress_hermet_reader;
+REVOKE UPDATE (sender_id) ON kept.message_1 FROM PUBLIC;
+REVOKE GRANT OPTION FOR SELECT ON kept.friendship_1 FROM regress_hermet_reader;
+ALTER TABLE kept.friendship_0 DROP CONSTRAINT "not 12";
+SELECT * FROM hermet.reshard_obstacles('kept');
+SELECT count(*) FROM hermet.reshard('kept', 4, 2);
+SELECT r.table_name, g, count(*) FROM hermet.relations('kept') r, hermet.grants(r.relation, '...') g GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT testing.clean('kept') AS drift;
+SET client_min_messages = warning;
+DROP SCHEMA kept CASCADE;
+RESET client_min_messages;
+DROP ROLE regress_hermet_reader;
+DROP TABLESPACE regress_hermet_one;
+DROP TABLESPACE regress_hermet_two;
 -- The end: the operator class is the schema's, and the tables work without the extension's help.
 SELECT hermet.detach('shards');
 INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (3001, 1, 101, 3001);

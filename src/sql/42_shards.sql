@@ -162,21 +162,29 @@ BEGIN
   EXECUTE format('CREATE TABLE %I.%I (%s%s) PARTITION BY HASH (%I %I.hermet_modulo_ops)', target, table_name, columns,
     (SELECT format(', CONSTRAINT %I CHECK (%s)', table_name || '_shard_check', string_agg(format('%I >= 0', n), ' AND '))
        FROM unnest(s.not_negative) n HAVING count(*) > 0), s.shard_key, target);
-  PERFORM hermet.create_partitions(target, table_name, shards, options);
+  PERFORM hermet.create_partitions(target, table_name, shards, options, '{}');
 END
 $$;
 COMMENT ON FUNCTION hermet.create_table(name, text, int) IS 'makes a table of the catalog, plain (0) or with so many partitions, without keys and triggers';
 
-CREATE FUNCTION hermet.create_partitions(target name, table_name text, shards int, options text) RETURNS void
+CREATE FUNCTION hermet.create_partitions(target name, table_name text, shards int, options text, tablespaces name[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   FOR k IN 0 .. shards - 1 LOOP
-    EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.%I FOR VALUES WITH (MODULUS %s, REMAINDER %s)%s',
-                   target, table_name || '_' || k, target, table_name, shards, (k + 230) % shards, options);
+    EXECUTE format('CREATE TABLE %I.%I PARTITION OF %I.%I FOR VALUES WITH (MODULUS %s, REMAINDER %s)%s%s',
+                   target, table_name || '_' || k, target, table_name, shards, (k + 230) % shards, options,
+                   hermet.tablespace_clause(tablespaces[k % nullif(cardinality(tablespaces), 0) + 1]));
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hermet.create_partitions(name, text, int, text) IS 'makes the partitions <table>_<k> of a table';
+COMMENT ON FUNCTION hermet.create_partitions(name, text, int, text, name[]) IS
+    'makes the partitions <table>_<k> of a table, in these tablespaces by turns; NULL = where the server puts them';
+
+CREATE FUNCTION hermet.tablespace_clause(tablespace name) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(' TABLESPACE ' || quote_ident(tablespace), '')
+$$;
+COMMENT ON FUNCTION hermet.tablespace_clause(name) IS 'a tablespace as a clause of CREATE TABLE; NULL = none';
 
 CREATE FUNCTION hermet.misfit_shards(target name) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -246,6 +254,20 @@ $$;
 COMMENT ON FUNCTION hermet.double_keys(name, int, int) IS
     'what the keys of plain tables would not allow of rows that are in partitions now, a line each; reads the tables that would become plain';
 
+CREATE FUNCTION hermet.grants(relation oid, name text) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('GRANT %s ON %s TO %s%s', a.privilege, name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM pg_class c
+   CROSS JOIN LATERAL (
+         SELECT x.privilege_type AS privilege, x.grantee, x.is_grantable FROM aclexplode(c.relacl) x
+         UNION
+         SELECT format('%s (%I)', x.privilege_type, b.attname), x.grantee, x.is_grantable
+           FROM pg_attribute b, aclexplode(b.attacl) x WHERE b.attrelid = c.oid AND NOT b.attisdropped) a
+   WHERE c.oid = relation AND a.grantee <> c.relowner
+$$;
+COMMENT ON FUNCTION hermet.grants(oid, text) IS 'the rights of others on a table and its columns, as statements for the table of this name';
+
 -- What of a table is not made anew by reshard() and would be lost with it; with numbers, also what the rows would break there.
 CREATE FUNCTION hermet.reshard_obstacles(target name, channel_shards int DEFAULT NULL, user_shards int DEFAULT NULL) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -268,7 +290,20 @@ CREATE FUNCTION hermet.reshard_obstacles(target name, channel_shards int DEFAULT
   SELECT format('policy %I on %s depends on %s', p.polname, p.polrelid::regclass, r.name)
     FROM r
     JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.deptype = 'n' AND d.classid = 'pg_policy'::regclass
-    JOIN pg_policy p ON p.oid = d.objid AND p.polrelid NOT IN (SELECT x.relation FROM hermet.relations(target) x WHERE NOT x.is_partition)
+    JOIN pg_policy p ON p.oid = d.objid AND p.polrelid NOT IN (SELECT x.relation FROM hermet.relations(target) x)
+  UNION
+  SELECT format('policy %I is of partition %s alone', p.polname, r.name) FROM r JOIN pg_policy p ON p.polrelid = r.relation WHERE r.is_partition
+  UNION
+  SELECT format('row security is of partition %s alone', r.name)
+    FROM r JOIN pg_class c ON c.oid = r.relation WHERE r.is_partition AND (c.relrowsecurity OR c.relforcerowsecurity)
+  UNION
+  SELECT format('constraint %I is of partition %s alone', k.conname, r.name)
+    FROM r JOIN pg_constraint k ON k.conrelid = r.relation AND k.contype = 'c' AND k.coninhcount = 0 WHERE r.is_partition
+  UNION
+  SELECT format('rights on %s of %s partitions of table %s alone: %s', count(*), x.partitions, x.table_name, g)
+    FROM (SELECT r.table_name, r.relation, count(*) OVER (PARTITION BY r.table_name) AS partitions FROM r WHERE r.is_partition) x,
+         hermet.grants(x.relation, '...') g
+   GROUP BY x.table_name, x.partitions, g HAVING count(*) < x.partitions
   UNION
   SELECT format('trigger %I is of partition %s alone', g.tgname, r.name)
     FROM r
@@ -306,7 +341,7 @@ CREATE FUNCTION hermet.reshard_obstacles(target name, channel_shards int DEFAULT
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION hermet.reshard_obstacles(name, int, int) IS
-    'what hangs on the tables of an instance that reshard() would lose: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition; with numbers of partitions, also ids that are double';
+    'what hangs on the tables of an instance that reshard() would lose or spoil: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition (also its rights and row security); with numbers of partitions, also ids that are double';
 
 CREATE FUNCTION hermet.require_no_obstacles(target name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -336,12 +371,17 @@ END
 $$;
 COMMENT ON FUNCTION hermet.require_single_keys(name, int, int) IS 'an error that lists the keys that would be double in plain tables, if some would';
 
-CREATE FUNCTION hermet.grant_sql(privilege text, name text, grantee oid, is_grantable boolean) RETURNS text
+-- The server has options of its own among them (pg_attver).
+CREATE FUNCTION hermet.column_options(relation oid, name text) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('GRANT %s ON %s TO %s%s', privilege, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  SELECT format('ALTER TABLE %s ALTER COLUMN %I SET (%s = %s)', name, b.attname, o.option_name, o.option_value)
+    FROM pg_attribute b, pg_options_to_table(b.attoptions) o
+   WHERE b.attrelid = relation AND NOT b.attisdropped AND o.option_name IN ('n_distinct', 'n_distinct_inherited')
+  UNION ALL
+  SELECT format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', name, b.attname, b.attstattarget)
+    FROM pg_attribute b WHERE b.attrelid = relation AND b.attnum > 0 AND NOT b.attisdropped AND b.attstattarget >= 0
 $$;
-COMMENT ON FUNCTION hermet.grant_sql(text, text, oid, boolean) IS 'a right on a table as a statement; grantee 0 is everybody';
+COMMENT ON FUNCTION hermet.column_options(oid, text) IS 'n_distinct and statistics targets of the columns of a table, as statements for the table of this name';
 
 -- What the owner has added to a table, as statements that make it again once the table has been made anew.
 CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
@@ -363,8 +403,12 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
       UNION ALL
       SELECT 2, pg_get_statisticsobjdef(e.oid) FROM t JOIN pg_statistic_ext e ON e.stxrelid = t.oid
       UNION ALL
-      SELECT 2, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', t.name, b.attname, b.attstattarget)
-        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND b.attnum > 0 AND NOT b.attisdropped AND b.attstattarget >= 0
+      SELECT 2, s FROM t, hermet.column_options(t.oid, t.name) s
+      UNION ALL
+      -- Of all rows: plain tables have it by one name, partitioned ones by the other.
+      SELECT 3, format('ALTER TABLE %1$s ALTER COLUMN %2$I SET (n_distinct = %3$s, n_distinct_inherited = %3$s)', t.name, b.attname, p.option_value)
+        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, pg_options_to_table(b.attoptions) p
+       WHERE p.option_name = CASE t.relkind WHEN 'p' THEN 'n_distinct_inherited' ELSE 'n_distinct' END
       UNION ALL
       SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid))
         FROM t JOIN pg_constraint k ON k.conrelid = t.oid
@@ -383,11 +427,7 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
       UNION ALL
       SELECT 6, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t.name) FROM t WHERE t.relforcerowsecurity
       UNION ALL
-      SELECT 7, hermet.grant_sql(a.privilege_type, t.name, a.grantee, a.is_grantable)
-        FROM t, aclexplode(t.relacl) a WHERE a.grantee <> t.relowner
-      UNION ALL
-      SELECT 7, hermet.grant_sql(format('%s (%I)', a.privilege_type, b.attname), t.name, a.grantee, a.is_grantable)
-        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, aclexplode(b.attacl) a WHERE a.grantee <> t.relowner
+      SELECT 7, g FROM t, hermet.grants(t.oid, t.name) g
       UNION ALL
       SELECT 8, format('COMMENT ON TABLE %s IS %L', t.name, obj_description(t.oid, 'pg_class')) FROM t
     ) d (o, statement)
@@ -416,11 +456,14 @@ CREATE FUNCTION hermet.own_leaf_definitions(leaf oid, name text) RETURNS SETOF t
   SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', name, CASE c.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
     FROM pg_class c WHERE c.oid = leaf AND c.relreplident IN ('f', 'n')
   UNION ALL
-  SELECT hermet.grant_sql(a.privilege_type, name, a.grantee, a.is_grantable)
-    FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = leaf AND c.relispartition AND a.grantee <> c.relowner
+  SELECT g FROM pg_class c, hermet.grants(leaf, name) g WHERE c.oid = leaf AND c.relispartition
+  UNION ALL
+  -- A plain table's are of all rows: its successor's, not the partitions'.
+  SELECT s FROM pg_class c, hermet.column_options(leaf, name) s
+   WHERE c.oid = leaf AND c.relispartition AND (SELECT x.relispartition FROM pg_class x WHERE x.oid = name::regclass)
 $$;
 COMMENT ON FUNCTION hermet.own_leaf_definitions(oid, text) IS
-    'rights on a partition and the replica identity of a table, as statements for another one';
+    'rights on a partition, its column options, and the replica identity of a table, as statements for another one';
 
 CREATE FUNCTION hermet.storage_options(leaf oid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -472,7 +515,8 @@ DECLARE
   owner name;
   leaf oid; -- one that rows lie in
   options text;
-  kept text[];
+  tablespaces name[]; -- of the tables that rows lie in, by number
+  tablespace name; -- of the table itself
   statement text;
   columns text;
   rows bigint;
@@ -484,6 +528,16 @@ BEGIN
     FROM hermet.relations(target) x JOIN pg_class c ON c.oid = x.relation
    WHERE x.table_name = table_name AND (x.is_partition OR c.relkind = 'r') ORDER BY x.name LIMIT 1;
   options := hermet.storage_options(leaf);
+  SELECT array_agg(l.spcname ORDER BY m.shard), min(own.spcname) INTO tablespaces, tablespace
+    FROM hermet.relations(target) x
+    JOIN pg_class c ON c.oid = x.relation
+    JOIN pg_class t ON t.oid = format('%I.%I', target, table_name)::regclass
+    JOIN pg_database d ON d.datname = current_database()
+    LEFT JOIN pg_tablespace own ON own.oid = t.reltablespace
+    -- Where the table has one, its partitions have it, too, unless told otherwise.
+    LEFT JOIN pg_tablespace l ON l.oid = CASE WHEN c.reltablespace = 0 AND t.reltablespace <> 0 THEN d.dattablespace ELSE c.reltablespace END
+   CROSS JOIN LATERAL hermet.shard_of(x.relation) m
+   WHERE x.table_name = table_name AND (x.is_partition OR c.relkind = 'r');
   FOR r IN SELECT x.name, m.shard FROM hermet.relations(target) x, hermet.shard_of(x.relation) m WHERE x.table_name = table_name AND x.is_partition LOOP
     EXECUTE format('ALTER TABLE %s RENAME TO %I', r.name, 'hermet_resharded_' || r.shard);
   END LOOP;
@@ -491,7 +545,8 @@ BEGIN
   -- No policy keeps the owner's rows from him now.
   EXECUTE format('ALTER TABLE %I.hermet_resharded NO FORCE ROW LEVEL SECURITY', target);
   EXECUTE format('CREATE TABLE %1$I.%2$I (LIKE %1$I.hermet_resharded INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%3$s', target, table_name,
-                 CASE WHEN shards = 0 THEN options ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', s.shard_key, target) END);
+                 CASE WHEN shards = 0 THEN options || hermet.tablespace_clause(tablespaces[1])
+                      ELSE format(' PARTITION BY HASH (%I %I.hermet_modulo_ops)', s.shard_key, target) || hermet.tablespace_clause(tablespace) END);
   checked := EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = format('%I.%I', target, table_name)::regclass AND k.conname = table_name || '_shard_check');
   IF shards = 0 AND checked THEN
     EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', target, table_name, table_name || '_shard_check');
@@ -500,7 +555,7 @@ BEGIN
                    (SELECT string_agg(format('%I >= 0', n), ' AND ') FROM unnest(s.not_negative) n));
   END IF;
   IF shards > 0 THEN
-    PERFORM hermet.create_partitions(target, table_name, shards, options);
+    PERFORM hermet.create_partitions(target, table_name, shards, options, tablespaces);
   END IF;
   FOR r IN SELECT x.name, x.is_partition OR shards = 0 AS holds_rows, c.relowner <> l.relowner AS is_others
              FROM hermet.relations(target) x JOIN pg_class c ON c.oid = x.relation, pg_class l
