@@ -254,6 +254,34 @@ $$;
 COMMENT ON FUNCTION hermet.double_keys(name, int, int) IS
     'what the keys of plain tables would not allow of rows that are in partitions now, a line each; reads the tables that would become plain';
 
+-- What the CHECKs of partitioned tables will find, unless they have been there all the time.
+CREATE FUNCTION hermet.negative_keys(target name, channel_shards int, user_shards int) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+  r record;
+  n bigint;
+  key bigint;
+BEGIN
+  FOR r IN
+    SELECT t.table_name, col
+      FROM hermet.tables_to_spread(target, channel_shards, user_shards) t
+      JOIN hermet.catalog_shards() s USING (table_name)
+      JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', target, t.table_name))
+     CROSS JOIN unnest(s.not_negative) col
+     WHERE t.shards > 0
+       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conname = t.table_name || '_shard_check' AND k.convalidated)
+     ORDER BY 1, 2
+  LOOP
+    EXECUTE format('SELECT count(*), min(%3$I) FROM %1$I.%2$I WHERE %3$I < 0', target, r.table_name, r.col) INTO n, key;
+    IF n > 0 THEN
+      RETURN NEXT format('%s row(s) of table %s have a negative %s, for example %s', n, r.table_name, r.col, key);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hermet.negative_keys(name, int, int) IS
+    'which ids of plain tables are negative and could not be in partitions, a line for each column; reads the tables that would be partitioned';
+
 CREATE FUNCTION hermet.grants(relation oid, name text) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('GRANT %s ON %s TO %s%s', a.privilege, name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
@@ -338,10 +366,12 @@ CREATE FUNCTION hermet.reshard_obstacles(target name, channel_shards int DEFAULT
      AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.relation AND a.attname = s.shard_key AND a.attnum = ANY (i.indkey))
   UNION
   SELECT d FROM hermet.double_keys(target, channel_shards, user_shards) d
+  UNION
+  SELECT d FROM hermet.negative_keys(target, channel_shards, user_shards) d
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION hermet.reshard_obstacles(name, int, int) IS
-    'what hangs on the tables of an instance that reshard() would lose or spoil: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition (also its rights and row security); with numbers of partitions, also ids that are double';
+    'what hangs on the tables of an instance that reshard() would lose or spoil: views, rules, functions, foreign keys, publications, subscriptions, row types, unique keys, what is of one partition (also its rights and row security); with numbers of partitions, also ids that are double or negative';
 
 CREATE FUNCTION hermet.require_no_obstacles(target name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -357,19 +387,26 @@ END
 $$;
 COMMENT ON FUNCTION hermet.require_no_obstacles(name) IS 'an error that lists what hangs on the tables, if something does';
 
-CREATE FUNCTION hermet.require_single_keys(target name, channel_shards int, user_shards int) RETURNS void
+CREATE FUNCTION hermet.require_fitting_keys(target name, channel_shards int, user_shards int) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   doubles text[] := ARRAY(SELECT hermet.double_keys(target, channel_shards, user_shards));
+  negatives text[] := ARRAY(SELECT hermet.negative_keys(target, channel_shards, user_shards));
 BEGIN
   IF doubles <> '{}' THEN
     RAISE EXCEPTION 'the rows in schema "%" do not fit into plain tables', target
       USING ERRCODE = 'unique_violation', DETAIL = array_to_string(doubles, E'\n'),
             HINT = 'Partitions allow one id in several channels or users, plain tables do not: change all but one of each, and call the function again.';
   END IF;
+  IF negatives <> '{}' THEN
+    RAISE EXCEPTION 'the rows in schema "%" do not fit into partitions', target
+      USING ERRCODE = 'check_violation', DETAIL = array_to_string(negatives, E'\n'),
+            HINT = 'Ids that rows are spread by must not be negative: change or delete these rows, and call the function again.';
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION hermet.require_single_keys(name, int, int) IS 'an error that lists the keys that would be double in plain tables, if some would';
+COMMENT ON FUNCTION hermet.require_fitting_keys(name, int, int) IS
+    'an error that lists the keys that would be double in plain tables, or are negative and would be in partitions, if some would';
 
 -- The server has options of its own among them (pg_attver).
 CREATE FUNCTION hermet.column_options(relation oid, name text) RETURNS SETOF text
@@ -621,8 +658,8 @@ BEGIN
   PERFORM hermet.require_lock_places(target, channel_shards, user_shards);
   -- Before the locks as well: they may meet those of replication, and need not.
   PERFORM hermet.require_no_obstacles(target);
-  -- This reads all rows, so nobody is to wait for it; what comes in meanwhile, the new keys find.
-  PERFORM hermet.require_single_keys(target, channel_shards, user_shards);
+  -- This reads all rows, so nobody is to wait for it; what comes in meanwhile, the new keys and CHECKs find.
+  PERFORM hermet.require_fitting_keys(target, channel_shards, user_shards);
   -- Nobody reads or writes until this is committed: what is moved is what there is.
   PERFORM hermet.lock_alone(target);
   PERFORM hermet.require_no_obstacles(target);

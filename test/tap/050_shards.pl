@@ -332,7 +332,33 @@ is($session->query('SELECT 1'), "$tables\n1h\n1", 'behind an open writer: once t
 is($session->{stderr}, '', 'behind an open writer: and succeeds');
 is(query('SELECT count(*) FROM im.message WHERE id IN (2000000010, 2000000011)'), 2, 'behind an open writer: what they wrote is there');
 is_clean($node, 'chat', 'im', 'behind an open writer');
+
+# Negative ids, which plain tables take and partitions do not, are found as early as double ones.
+$holder->query_safe(q(BEGIN; INSERT INTO im.message (id, channel_id, sender_id) VALUES (2000000030, 5, 1);
+    INSERT INTO im.friendship (id, user_id, friend_id) VALUES (2000000031, 1, -5)));
+query(q(INSERT INTO im.channel_member (id, channel_id, user_id) VALUES (2000000032, 6, -7), (2000000033, 7, -8);
+    INSERT INTO im.conversation_setting (user_id, channel_id) VALUES (-9, 6)));
+my @negative = ('1 row(s) of table conversation_setting have a negative user_id, for example -9',
+    '2 row(s) of table channel_member have a negative user_id, for example -8');
+is(query(q(SELECT * FROM hermet.reshard_obstacles('im', 2, 4))), join("\n", @negative), 'negative ids: listed');
+is(query(q(SELECT * FROM hermet.reshard_obstacles('im', 2, 0))), $negative[1], 'negative ids: of tables that would be partitioned');
+is(query(q(SELECT * FROM hermet.reshard_obstacles('im', 0, 0))), '', 'negative ids: of no others');
+{
+    my ($status, $out, $err) = $node->psql('chat', qq(\\set VERBOSITY verbose\nSET lock_timeout = '10s'; SELECT hermet.reshard('im', 2, 4)));
+    like($err, qr/ERROR:  23514: the rows in schema "im" do not fit into partitions\nDETAIL:  \Q$negative[1]\E\n/, 'negative ids: refused at once');
+}
+query(q(DELETE FROM im.channel_member WHERE user_id < 0; DELETE FROM im.conversation_setting WHERE user_id < 0));
+begin_query($session, q(SELECT count(*) FROM hermet.reshard('im', 2, 4)));
+ok(wait_until_blocked($node, $session_pid, $holder_pid), 'negative ids, not committed yet: it waits') or die "the rest would wait for nothing\n";
+$holder->query_safe('COMMIT');
+is(scalar $session->query('SELECT 1'), '1', 'negative ids, committed meanwhile: nothing is moved');
+like($session->{stderr}, qr/23514/, 'negative ids, committed meanwhile: refused');
+$session->{stderr} = '';
+is_spread(0, 0, 'negative ids');
+query('DELETE FROM im.friendship WHERE friend_id < 0; DELETE FROM im.message WHERE id = 2000000030');
+is_clean($node, 'chat', 'im', 'negative ids');
 query(q(SELECT hermet.reshard('im', 2, 4)));
+is(query(q(SELECT * FROM hermet.reshard_obstacles('im', 4, 8))), '', 'partitions have no negative ids: nobody looks for any');
 
 ### A partition of message is away for a while.
 
