@@ -109,6 +109,9 @@ SELECT count(*) AS lines FROM hermet.check_consistency('metrics', 'channel');
 :moved
 RESET hermet.track;
 
+-- Partitions that are detached; see also shards.
+SELECT name, labels, value FROM hermet.metrics() WHERE name = 'hermet_missing_partitions' AND labels ->> 'schema' = 'metrics';
+
 -- Where nothing may be written.
 BEGIN READ ONLY;
 SELECT count(*) > 300 AS told FROM hermet.metrics();

@@ -2,6 +2,7 @@
 SELECT hermet.create_tables('shards', 2, 4);
 SET search_path = shards;
 \set clean 'SELECT testing.clean(\'shards\') AS drift;'
+\set missing 'SELECT value AS missing FROM hermet.instance_metrics(\'shards\') WHERE name = \'hermet_missing_partitions\';'
 \set health 'SELECT problem, object, detail FROM hermet.health(\'shards\') ORDER BY problem COLLATE "C", object COLLATE "C", detail COLLATE "C";'
 :health
 -- What cannot be.
@@ -140,8 +141,10 @@ SELECT table_name, inserted, updated, deleted FROM hermet.repair('shards') ORDER
 :health
 
 -- A partition is taken away: what has its keys is refused, all else goes on, health says what is missing.
+:missing
 ALTER TABLE message DETACH PARTITION message_1;
 :health
+:missing
 SELECT * FROM testing.error('INSERT INTO shards.message (id, channel_id, sender_id) VALUES (1001, 1, 101)');
 SELECT code, message, hint FROM testing.error('INSERT INTO shards.message_1 (id, channel_id, sender_id) VALUES (1001, 1, 101)');
 INSERT INTO message (id, channel_id, sender_id, content, sent_at) VALUES (1002, 2, 101, 'goes on', 1002);
@@ -155,9 +158,17 @@ SELECT count(*) FROM hermet.check_consistency('shards');
 -- Of the read side.
 ALTER TABLE user_conversation_view DETACH PARTITION user_conversation_view_3;
 :health
+BEGIN;
+ALTER TABLE user_conversation_view DETACH PARTITION user_conversation_view_0;
+ALTER TABLE message DETACH PARTITION message_0;
+ALTER TABLE message DETACH PARTITION message_1;
+:missing
+ROLLBACK;
+:missing
 SELECT code, message, detail FROM testing.error('INSERT INTO shards.message (id, channel_id, sender_id) VALUES (1003, 1, 101)');
 UPDATE biz_user SET nickname = 'seen nowhere' WHERE id = 118;
 ALTER TABLE user_conversation_view ATTACH PARTITION user_conversation_view_3 FOR VALUES WITH (MODULUS 4, REMAINDER 1);
+:missing
 :clean
 :health
 -- Another name, another schema; one made anew by upgrade().

@@ -371,6 +371,7 @@ my $read = q(INSERT INTO im.channel_read_record (id, user_id, channel_id, last_r
 sub is_away {
     my ($what) = @_;
     is(table_altered(), 'table message has no partition for the keys that are 1 modulo 2', "$what: health says so");
+    is(query(q(SELECT value FROM hermet.metrics() WHERE name = 'hermet_missing_partitions' AND labels ->> 'schema' = 'im')), '1', "$what: so do metrics");
     is(sqlstates($node, 'chat', sprintf $send, 105), '23514', "$what: there is no place for a message");
     is(sqlstates($node, 'chat', sprintf $read, 101), '55000', "$what: nor can messages be counted");
     return is(sqlstates($node, 'chat', sprintf("$send; $read", 106, 120)), '', "$what: other channels do not notice");
@@ -396,6 +397,7 @@ query("SET session_replication_role = replica; $unseen");
 ok(writers_go_on(scalar @writers), 'while a partition is detached: writers go on');
 retried($node, 'chat', 'ALTER TABLE im.message ATTACH PARTITION im.message_1 FOR VALUES WITH (MODULUS 2, REMAINDER ' . (1 + 230) % 2 . ')');
 is(table_altered(), '', 'attached again: health has nothing to say');
+is(query(q(SELECT sum(value) FROM hermet.metrics() WHERE name = 'hermet_missing_partitions')), '0', 'attached again: nor do metrics');
 ok(writers_go_on(scalar @writers), 'attached again: writers go on');
 my ($even, $odd) = stop_writers('a partition was away', @writers);
 is($even, '', 'a partition was away: who did not write to it got no error');
