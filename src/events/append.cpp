@@ -96,6 +96,7 @@ class Appender {
     Firing *firing_;
     Relation events_;
     bool direct_;
+    pg::Workspace space_;
     pg::Inserter inserter_;
     pg::JsonRows rows_;
     AttrNumber key_at_[2];
@@ -130,8 +131,9 @@ void Appender::begin(Instance &instance, const Logged &logged, Firing &firing)
     events_ = open_table(instance, Table::change_event, RowExclusiveLock);
     const pg::Path &way = path(instance, Table::change_event, events_);
     direct_ = way.insertable;
+    space_.begin();
     if (direct_)
-        inserter_.begin(events_, way);
+        inserter_.begin(events_, way, space_);
     hold_floor(instance);
 }
 
@@ -208,6 +210,7 @@ void Appender::end()
 {
     if (direct_)
         inserter_.end();
+    space_.end();
     table_close(events_, NoLock);
     MemoryContextDelete(memory_);
 }

@@ -398,11 +398,17 @@ Relation open_table(const Instance &instance, Table table, LOCKMODE mode)
     return relation;
 }
 
+void lock_leaves(const Instance &instance, Table table)
+{
+    if (instance.is_spread(table) && static_cast<int>(table) >= write_side_count)
+        LockRelationOid(instance.oid(table), AccessShareLock);
+}
+
 Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mode)
 {
     if (!instance.is_spread(table))
         return open_table(instance, table, mode);
-    Relation relation = try_table_open(instance.leaf(table, leaf).oid, mode);
+    Relation relation = pg::try_open(instance.leaf(table, leaf).oid, mode);
     if (!relation || !relation->rd_rel->relispartition)
         ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                 errmsg("a partition of table \"%s.%s\" is detached", instance.schema_sql,
@@ -416,9 +422,8 @@ Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mod
 Instance &lock_instance(Oid schema)
 {
     const Instance &instance = find_instance(schema);
-    for (int i = 0; i < needed_count; i++)
-        if (i < write_side_count || instance.is_spread(static_cast<Table>(i)))
-            LockRelationOid(instance.tables[i], AccessShareLock);
+    for (int i = 0; i < write_side_count; i++)
+        LockRelationOid(instance.tables[i], AccessShareLock);
     if (instance.is_node())
         pg::lock_instance(schema);
     else

@@ -115,6 +115,11 @@ void run_into(Instance &instance, const pg::Statement &statement,
 
 /* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
 Relation open_table(const Instance &instance, Table table, LOCKMODE mode);
+/*
+ * Before the leaves of a table are opened: none is detached or attached meanwhile. (Of the write
+ * side lock_instance() has seen to it.)
+ */
+void lock_leaves(const Instance &instance, Table table);
 /* The same of a leaf; 55000 if it is detached. */
 Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mode);
 
@@ -129,8 +134,10 @@ const pg::Path &find_path(Instance &instance, Table table, int leaf, Relation re
 char *expand(const Instance &instance, const char *text, const char *scope = nullptr);
 
 /*
- * What every writer of the read side holds, before its first key: the tables, so that none is
- * dropped, truncated, or has a partition detached meanwhile, and the intention to lock keys.
+ * What every writer of the read side holds, before its first key: the tables of the write side, so
+ * that none is dropped, truncated, or has a partition detached meanwhile, and the intention to lock
+ * keys. Not those of the read side: nobody who keeps others out of one asks for keys, and the
+ * server has quick places for 16 locks of a session only.
  * Returns the instance as it is then; 40001 if it has become a read node meanwhile, or none.
  *
  * A read node's writers hold the whole instance, which stands for all keys and for the tuples of

@@ -5,8 +5,11 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/partcache.h"
+#include "utils/relcache.h"
 }
 
 namespace hermet::pg {
@@ -45,6 +48,19 @@ int find_partitions(Relation table, const char *column, Oid **partitions)
         (*partitions)[i] = index < 0 ? InvalidOid : partition->oids[index];
     }
     return n;
+}
+
+Relation try_open(Oid table, LOCKMODE mode)
+{
+    if (!OidIsValid(table))
+        return nullptr;
+    LockRelationOid(table, mode);
+    Relation relation = RelationIdGetRelation(table);
+    if (RelationIsValid(relation))
+        pgstat_init_relation(relation);
+    else
+        UnlockRelationOid(table, mode);
+    return relation;
 }
 
 Oid find_root(Relation relation)

@@ -15,6 +15,12 @@ namespace hermet::pg {
  */
 int find_partitions(Relation table, const char *column, Oid **partitions);
 
+/*
+ * Opens a table, or a partition of one that is locked: without the look into the catalogs that
+ * try_table_open() takes first. NULL if it was dropped.
+ */
+Relation try_open(Oid table, LOCKMODE mode);
+
 /* The table that a partition belongs to; any other table itself. */
 Oid find_root(Relation relation);
 

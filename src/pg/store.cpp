@@ -2,15 +2,16 @@
 
 namespace hermet::pg {
 
-void Store::begin(Relation relation, const Path &path, int stamp, int64 now)
+void Store::begin(Relation relation, const Path &path, int stamp, int64 now, Workspace &space)
 {
+    space_ = &space;
     relation_ = relation;
     path_ = &path;
     stamp_ = stamp;
     now_ = now;
     found_ = inserting_ = false;
     memory_ = CurrentMemoryContext;
-    walk_.begin(relation, path, path.keys);
+    walk_.begin(relation, path, path.keys, space);
 }
 
 void Store::end()
@@ -32,7 +33,7 @@ Effect Store::put(const Datum *values, const bool *nulls)
     if (!found_) {
         if (!inserting_) {
             MemoryContext caller = MemoryContextSwitchTo(memory_);
-            inserter_.begin(relation_, *path_);
+            inserter_.begin(relation_, *path_, *space_);
             MemoryContextSwitchTo(caller);
             inserting_ = true;
         }

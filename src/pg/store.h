@@ -16,7 +16,7 @@ class Store {
      * The path must be insertable. Column `stamp` (-1: none) is written with `now` where another
      * column differs. Rows are read under the active snapshot.
      */
-    void begin(Relation relation, const Path &path, int stamp, int64 now);
+    void begin(Relation relation, const Path &path, int stamp, int64 now, Workspace &space);
     void end();
 
     /* The row with this key, NULL if there is none: what put() and erase() then speak of. */
@@ -27,6 +27,7 @@ class Store {
     void let_go() { walk_.let_go(); }
 
   private:
+    Workspace *space_;
     Relation relation_;
     const Path *path_;
     int stamp_;

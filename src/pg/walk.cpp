@@ -6,7 +6,9 @@
 extern "C" {
 #include "access/heapam.h"
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/index.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
@@ -117,6 +119,31 @@ uint32 find_checked(const TupleConstr *constraints, const PathColumns &columns,
     return checked;
 }
 
+/* Whether rows of both tables are taken apart and formed in the same way. */
+bool same_layout(TupleDesc a, TupleDesc b)
+{
+    bool same = a->natts == b->natts;
+    for (int i = 0; same && i < a->natts; i++) {
+        const FormData_pg_attribute *x = TupleDescAttr(a, i);
+        const FormData_pg_attribute *y = TupleDescAttr(b, i);
+        same = x->atttypid == y->atttypid && x->attlen == y->attlen && x->attbyval == y->attbyval &&
+               x->attalign == y->attalign && x->attstorage == y->attstorage &&
+               x->attisdropped == y->attisdropped && !x->atthasmissing && !y->atthasmissing;
+    }
+    return same;
+}
+
+bool is_uniform(Relation relation)
+{
+    if (!relation->rd_rel->relispartition)
+        return true;
+    Relation parent =
+        table_open(get_partition_parent(RelationGetRelid(relation), true), AccessShareLock);
+    bool same = same_layout(RelationGetDescr(relation), RelationGetDescr(parent));
+    table_close(parent, NoLock);
+    return same;
+}
+
 /* Whether a new row must be looked at: for any CHECK but the one that holds by itself. */
 bool checks_new_rows(const TupleConstr *constraints, const char *holds)
 {
@@ -175,6 +202,7 @@ void find_path(Relation relation, const PathColumns &columns, bool partition, Pa
     if (form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
         !form->relhassubclass && form->relispartition == partition && !relation->rd_rules)
         found.index = find_unique_index(relation, found.at, columns.keys);
+    found.uniform = is_uniform(relation);
     found.checked = find_checked(constraints, columns, found.at);
     found.insert_checks = checks_new_rows(constraints, columns.holds);
     bool plain = found.readable() && !(constraints && constraints->has_generated_stored);
@@ -184,8 +212,57 @@ void find_path(Relation relation, const PathColumns &columns, bool partition, Pa
     path = found;
 }
 
-void Walk::begin(Relation relation, const Path &path, int keys)
+void Workspace::begin()
 {
+    memory_ = CurrentMemoryContext;
+    row_ = new_row_ = nullptr;
+    executor_ = nullptr;
+}
+
+void Workspace::end()
+{
+    if (row_)
+        ExecDropSingleTupleTableSlot(row_);
+    if (new_row_)
+        ExecDropSingleTupleTableSlot(new_row_);
+    if (executor_)
+        FreeExecutorState(executor_);
+    begin();
+}
+
+TupleTableSlot *Workspace::row(Relation relation)
+{
+    if (!row_) {
+        MemoryContext caller = MemoryContextSwitchTo(memory_);
+        row_ = table_slot_create(relation, nullptr);
+        MemoryContextSwitchTo(caller);
+    }
+    return row_;
+}
+
+TupleTableSlot *Workspace::new_row(Relation relation)
+{
+    if (!new_row_) {
+        MemoryContext caller = MemoryContextSwitchTo(memory_);
+        new_row_ = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+        MemoryContextSwitchTo(caller);
+    }
+    return new_row_;
+}
+
+EState *Workspace::executor()
+{
+    if (!executor_) {
+        MemoryContext caller = MemoryContextSwitchTo(memory_);
+        executor_ = CreateExecutorState();
+        MemoryContextSwitchTo(caller);
+    }
+    return executor_;
+}
+
+void Walk::begin(Relation relation, const Path &path, int keys, Workspace &space)
+{
+    space_ = &space;
     path_ = &path;
     relation_ = relation;
     memory_ = CurrentMemoryContext;
@@ -193,9 +270,8 @@ void Walk::begin(Relation relation, const Path &path, int keys)
     index_ = RelationIdGetRelation(path.index);
     if (!RelationIsValid(index_))
         elog(ERROR, "could not open index with OID %u", path.index);
-    slot_ = table_slot_create(relation, nullptr);
+    slot_ = space.row(relation);
     new_slot_ = nullptr;
-    estate_ = nullptr;
     result_ = nullptr;
     written_ = 0;
     last_column_ = *std::max_element(path.at, path.at + path.columns);
@@ -359,16 +435,15 @@ void Walk::begin_writing()
 {
     MemoryContext caller = MemoryContextSwitchTo(memory_);
     CheckCmdReplicaIdentity(relation_, CMD_UPDATE);
-    new_slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
     MemoryContextSwitchTo(caller);
+    new_slot_ = space_->new_row(relation_);
 }
 
 void Walk::begin_executor()
 {
-    if (estate_)
+    if (result_)
         return;
     MemoryContext caller = MemoryContextSwitchTo(memory_);
-    estate_ = CreateExecutorState();
     result_ = makeNode(ResultRelInfo);
     InitResultRelInfo(result_, relation_, 0, nullptr, 0); /* in no range table */
     MemoryContextSwitchTo(caller);
@@ -426,7 +501,7 @@ bool Walk::write()
     /* NOT NULL holds: nothing is set to NULL. */
     if (path_->checked & set_) {
         begin_executor();
-        ExecConstraints(result_, new_slot_, estate_);
+        ExecConstraints(result_, new_slot_, space_->executor());
     }
 
     TM_FailureData failure;
@@ -444,10 +519,10 @@ bool Walk::write()
             ExecOpenIndices(result_, false);
             MemoryContextSwitchTo(caller);
         }
-        ExecInsertIndexTuples(result_, new_slot_, estate_, true, false, nullptr, NIL);
+        ExecInsertIndexTuples(result_, new_slot_, space_->executor(), true, false, nullptr, NIL);
     }
-    if (estate_)
-        ResetPerTupleExprContext(estate_);
+    if (result_)
+        ResetPerTupleExprContext(space_->executor());
     written_++;
     return true;
 }
@@ -466,23 +541,17 @@ void Walk::end()
         index_endscan(scan_);
     if (visit_)
         table_index_fetch_end(visit_);
-    ExecDropSingleTupleTableSlot(slot_);
     RelationClose(index_);
-    if (new_slot_)
-        ExecDropSingleTupleTableSlot(new_slot_);
-    if (estate_) {
-        if (result_->ri_NumIndices > 0)
-            ExecCloseIndices(result_);
-        FreeExecutorState(estate_);
-    }
+    if (result_ && result_->ri_NumIndices > 0)
+        ExecCloseIndices(result_);
 }
 
-void Inserter::begin(Relation relation, const Path &path)
+void Inserter::begin(Relation relation, const Path &path, Workspace &space)
 {
+    space_ = &space;
     path_ = &path;
     relation_ = relation;
-    slot_ = table_slot_create(relation, nullptr);
-    estate_ = CreateExecutorState();
+    slot_ = space.new_row(relation);
     result_ = makeNode(ResultRelInfo);
     InitResultRelInfo(result_, relation, 0, nullptr, 0); /* in no range table */
     ExecOpenIndices(result_, false);
@@ -498,17 +567,15 @@ void Inserter::insert(const Datum *values, const bool *nulls)
     }
     ExecStoreVirtualTuple(slot_);
     if (path_->insert_checks)
-        ExecConstraints(result_, slot_, estate_);
+        ExecConstraints(result_, slot_, space_->executor());
     table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
-    ExecInsertIndexTuples(result_, slot_, estate_, false, false, nullptr, NIL);
-    ResetPerTupleExprContext(estate_);
+    ExecInsertIndexTuples(result_, slot_, space_->executor(), false, false, nullptr, NIL);
+    ResetPerTupleExprContext(space_->executor());
 }
 
 void Inserter::end()
 {
     ExecCloseIndices(result_);
-    ExecDropSingleTupleTableSlot(slot_);
-    FreeExecutorState(estate_);
 }
 
 } // namespace hermet::pg

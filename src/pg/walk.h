@@ -34,6 +34,7 @@ struct Path {
     bool known;
     bool writable;      /* UPDATE would do nothing but change the row and its indexes */
     bool insertable;    /* nor would INSERT and DELETE, and no other column needs a value */
+    bool uniform;       /* no partition, or one whose rows are laid out as its table's are */
     bool insert_checks; /* a CHECK constraint concerns new rows */
     uint32 checked;     /* or these columns, one bit each */
     int columns;
@@ -60,6 +61,31 @@ Permits find_permits(Relation table);
  */
 void find_path(Relation relation, const PathColumns &columns, bool partition, Path &path);
 
+/*
+ * What those have in common that go through tables whose rows are laid out alike, as long as one of
+ * them at a time has a current row: room for it, and the executor's state. The columns' description
+ * alone is some three kilobytes of a table, which the processor would fetch for each.
+ */
+class Workspace {
+  public:
+    /* In the current MemoryContext. */
+    void begin();
+    /* Before the tables are closed. */
+    void end();
+
+    /* For a row that is found, and for one that is to be written. */
+    TupleTableSlot *row(Relation relation);
+    TupleTableSlot *new_row(Relation relation);
+    /* Constraints and indexes ask for it: a HOT update needs neither. */
+    EState *executor();
+
+  private:
+    MemoryContext memory_;
+    TupleTableSlot *row_;
+    TupleTableSlot *new_row_;
+    EState *executor_;
+};
+
 enum class Locked {
     yes,
     gone,
@@ -83,7 +109,7 @@ struct Entry {
 class Walk {
   public:
     /* `keys`: by how many of the key's columns the rows are sought. */
-    void begin(Relation relation, const Path &path, int keys);
+    void begin(Relation relation, const Path &path, int keys, Workspace &space);
     void seek(std::initializer_list<int64> keys);
     bool next(ScanDirection direction = ForwardScanDirection);
     void end();
@@ -143,6 +169,7 @@ class Walk {
     void begin_writing();
     void begin_executor();
 
+    Workspace *space_;
     const Path *path_;
     Relation relation_;
     Relation index_;
@@ -156,17 +183,15 @@ class Walk {
     Datum *values_; /* of slot_, or of new_slot_ once something is set */
     bool *nulls_;
 
-    TupleTableSlot *new_slot_; /* made when the first row is written */
-    /* Made for constraints and indexes: a HOT update needs neither. */
-    EState *estate_;
-    ResultRelInfo *result_;
-    MemoryContext memory_; /* of the walk */
+    TupleTableSlot *new_slot_; /* NULL until the first row is written */
+    ResultRelInfo *result_;    /* made with the executor's state */
+    MemoryContext memory_;     /* of the walk */
 };
 
 /* Inserts rows into the table of a path that is insertable. */
 class Inserter {
   public:
-    void begin(Relation relation, const Path &path);
+    void begin(Relation relation, const Path &path, Workspace &space);
     /*
      * All columns of the path, in its numbering; only those may be NULL that the contract lets.
      * Columns of the user's own are NULL.
@@ -175,10 +200,10 @@ class Inserter {
     void end();
 
   private:
+    Workspace *space_;
     const Path *path_;
     Relation relation_;
     TupleTableSlot *slot_;
-    EState *estate_;
     ResultRelInfo *result_;
 };
 

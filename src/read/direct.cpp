@@ -32,9 +32,10 @@ struct Target {
     struct Starter {
         int stamp;
         int64 now;
-        void operator()(pg::Store &store, Relation relation, const pg::Path &path) const
+        void operator()(pg::Store &store, Relation relation, const pg::Path &path,
+                        pg::Workspace &space) const
         {
-            store.begin(relation, path, stamp, now);
+            store.begin(relation, path, stamp, now, space);
         }
     };
     Starter starter() const { return {stamp, now}; }

@@ -25,6 +25,8 @@ template <class Item> class Leaves {
         table_ = table;
         use_ = use;
         memory_ = CurrentMemoryContext;
+        space_.begin();
+        lock_leaves(instance, table);
         opened_.assign(instance.leaf_count(table), nullptr);
         list_.clear();
         last_ = nullptr;
@@ -32,10 +34,10 @@ template <class Item> class Leaves {
 
     /*
      * The item of the leaf that has the rows with this value of the shard column; start(item,
-     * relation, path) begins one under the active snapshot. NULL if this leaf does not allow the
-     * use: then the rows are left to a statement. The row that was found in another leaf before is
-     * let go of, as it would be in one table: else a statement would pin a page of each, and keep
-     * the memory of its scan.
+     * relation, path, workspace) begins one under the active snapshot. NULL if this leaf does not
+     * allow the use: then the rows are left to a statement. The row that was found in another leaf
+     * before is let go of, as it would be in one table: else a statement would pin a page of each,
+     * and keep the memory of its scan.
      */
     template <class Start> Item *at(int64 key, Start start)
     {
@@ -69,8 +71,12 @@ template <class Item> class Leaves {
         for (Opened *opened : list_) {
             if (opened->usable)
                 opened->item.end();
-            table_close(opened->relation, NoLock);
+            if (opened->space)
+                opened->space->end();
         }
+        space_.end();
+        for (Opened *opened : list_)
+            table_close(opened->relation, NoLock);
         opened_.clear();
         list_.clear();
     }
@@ -79,6 +85,7 @@ template <class Item> class Leaves {
     struct Opened {
         Relation relation;
         bool usable;
+        pg::Workspace *space; /* of its own, if its rows are laid out differently */
         Item item;
     };
 
@@ -104,8 +111,12 @@ template <class Item> class Leaves {
         opened.relation = open_leaf(*instance_, table_, number, mode);
         const pg::Path &way = path(*instance_, table_, opened.relation, number);
         opened.usable = is_usable(way);
+        if (!way.uniform) {
+            opened.space = &pg::make<pg::Workspace>();
+            opened.space->begin();
+        }
         if (opened.usable)
-            start(opened.item, opened.relation, way);
+            start(opened.item, opened.relation, way, opened.space ? *opened.space : space_);
         list_.push_back(&opened);
         MemoryContextSwitchTo(caller);
         return opened;
@@ -115,6 +126,7 @@ template <class Item> class Leaves {
     Table table_{};
     Use use_{};
     MemoryContext memory_ = nullptr;
+    pg::Workspace space_;
     pg::Vector<Opened *> opened_; /* by number; NULL: not yet */
     pg::Vector<Opened *> list_;   /* those that are opened */
     Item *last_ = nullptr;        /* which at() gave last */
@@ -169,9 +181,10 @@ class Walks {
   private:
     struct Starter {
         int keys;
-        void operator()(pg::Walk &walk, Relation relation, const pg::Path &path) const
+        void operator()(pg::Walk &walk, Relation relation, const pg::Path &path,
+                        pg::Workspace &space) const
         {
-            walk.begin(relation, path, keys);
+            walk.begin(relation, path, keys, space);
         }
     };
     Starter starter() const { return {keys_}; }
