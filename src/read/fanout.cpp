@@ -48,10 +48,15 @@ struct FanOut {
     DeltaSum sum;
     MemoryContext batch_memory = nullptr;
 
-    /* The last messages of states[last_from..], in memory of their own. */
+    /*
+     * The last messages of states[last_from..], in memory of their own, and what they were read
+     * from: open as long as they are needed, for the conversation rows.
+     */
     pg::Vector<LastMessage> last;
     size_t last_from = 0;
     MemoryContext last_memory = nullptr;
+    Source source;
+    bool reading = false;
 
     bool direct = true;       /* else the definition derives all rows in the end */
     pg::Walk *walk = nullptr; /* the current row */
@@ -67,6 +72,7 @@ struct FanOut {
     pg::Vector<int64> &ids(size_t from, size_t to) const;
     void lock_senders(pg::Vector<int64> &senders);
     void read_last(size_t from, size_t to);
+    void end_reading();
     void update_channels(size_t from, size_t to);
     void update_rows(size_t from, size_t to, const MessageDeltas &deltas);
     bool change_row(const LastMessage &message);
@@ -84,12 +90,25 @@ pg::Vector<int64> &FanOut::ids(size_t from, size_t to) const
 /* The last messages of states[from..to-1]. */
 void FanOut::read_last(size_t from, size_t to)
 {
+    end_reading();
     last.clear();
     last_from = from;
     MemoryContextReset(last_memory);
     MemoryContext caller = MemoryContextSwitchTo(last_memory);
-    read_last_messages(*instance, ids(from, to), last);
+    source.begin(*instance);
+    reading = true;
+    /* The rows of a single channel will be looked for by its members: so is its sender. */
+    if (to - from == 1 && instance->is_spread(Table::user_conversation_view))
+        source.members((*states)[from].id);
+    read_last_messages(source, ids(from, to), last);
     MemoryContextSwitchTo(caller);
+}
+
+void FanOut::end_reading()
+{
+    if (reading)
+        source.end();
+    reading = false;
 }
 
 /*
@@ -162,11 +181,8 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
     const MessageDelta *end = delta + deltas.messages.size();
     delta = std::lower_bound(delta, end, (*states)[from].id,
                              [](const MessageDelta &d, int64 id) { return d.channel < id; });
-    Source &source = pg::make<Source>();
     ChannelRows &rows = pg::make<ChannelRows>();
-    source.begin(*instance);
     if (!rows.begin(source, Use::update)) {
-        source.end();
         direct = false;
         return;
     }
@@ -202,7 +218,6 @@ void FanOut::update_rows(size_t from, size_t to, const MessageDeltas &deltas)
     }
     written += rows.written();
     rows.end();
-    source.end();
 }
 
 /* Sets what changes in the current row; false if nothing does. */
@@ -304,6 +319,7 @@ void fan_out(FanOut &fan, const MessageDeltas &deltas, int64 last)
 void end_fan_out(FanOut &fan)
 {
     Instance &instance = *fan.instance;
+    fan.end_reading();
     if (fan.states->empty()) {
         metrics::observe_fan_out(0);
         return;

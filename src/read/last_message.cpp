@@ -22,7 +22,7 @@ SELECT cm.channel_id, coalesce(lm.id, 0), coalesce(lm.message_type, ''), coalesc
 
 Datum read_name(Source &source, int64 channel, int64 sender)
 {
-    pg::Walk *member = source.find(Table::channel_member, {channel, sender});
+    pg::Walk *member = source.find_member(channel, sender);
     Datum name =
         member ? text_of(*member, member_row::nickname) : PointerGetDatum(cstring_to_text(""));
     if (!member || VARSIZE_ANY_EXHDR(DatumGetPointer(name)) > 0)
@@ -63,17 +63,15 @@ LastMessage read_last_message(Source &source, int64 channel)
     return {0, 0, 0, empty, empty, empty};
 }
 
-void read_last_messages(Instance &instance, const pg::Vector<int64> &channels,
+void read_last_messages(Source &source, const pg::Vector<int64> &channels,
                         pg::Vector<LastMessage> &messages)
 {
+    Instance &instance = source.instance();
     messages.reserve(messages.size() + channels.size());
     if (Source::can_read(instance, {Table::message, Table::channel_member, Table::biz_user})) {
-        Source &source = pg::make<Source>();
         size_t before = messages.size();
-        source.begin(instance);
         for (int64 channel : channels)
             messages.push_back(read_last_message(source, channel));
-        source.end();
         if (!source.blocked())
             return;
         messages.resize(before);

@@ -26,7 +26,7 @@ LastMessage read_last_message(Source &source, int64 channel);
  * Appends the last message of each channel, in their order, in the current MemoryContext. Needs the
  * channels locked; the names hold if the senders' profiles are locked, too.
  */
-void read_last_messages(Instance &instance, const pg::Vector<int64> &channels,
+void read_last_messages(Source &source, const pg::Vector<int64> &channels,
                         pg::Vector<LastMessage> &messages);
 
 } // namespace hermet

@@ -27,6 +27,7 @@ void Source::begin(Instance &instance)
 {
     instance_ = &instance;
     memory_ = CurrentMemoryContext;
+    unclear_ = blocked_ = listed_ = false;
     pg::push_fresh_snapshot();
 }
 
@@ -71,21 +72,50 @@ pg::Walk *Source::scan(Table table, std::initializer_list<int64> prefix)
     return seek(by_prefix_[static_cast<int>(table)], table, prefix);
 }
 
-void Source::list(Table table, std::initializer_list<int64> prefix, pg::Vector<pg::Entry> &entries)
+const pg::Vector<pg::Entry> &Source::members(int64 channel)
 {
-    Cursor &cursor = by_key_[static_cast<int>(table)];
-    pg::Walk *walk = walks(cursor, table, prefix.size() + 1).at(prefix);
+    if (listed_ && members_of_ == channel)
+        return members_;
+    Cursor &cursor = by_key_[static_cast<int>(Table::channel_member)];
+    pg::Walk *walk = walks(cursor, Table::channel_member, 2).at({channel});
+    members_.clear();
     blocked_ |= !walk;
     if (walk)
-        walk->list(prefix, entries);
+        walk->list({channel}, members_);
+    listed_ = true;
+    members_of_ = channel;
+    return members_;
+}
+
+pg::Walk *Source::find_member(int64 channel, int64 user)
+{
+    if (!listed_ || members_of_ != channel)
+        return find(Table::channel_member, {channel, user});
+    pg::Walk *walk = by_key_[static_cast<int>(Table::channel_member)].walks.at({channel});
+    const pg::Entry *entry =
+        std::lower_bound(members_.data(), members_.data() + members_.size(), user,
+                         [](const pg::Entry &e, int64 wanted) { return e.key < wanted; });
+    /* Several versions of a row may have an entry each. */
+    for (; entry != members_.data() + members_.size() && entry->key == user; entry++) {
+        if (walk->visit(*entry)) {
+            note(*walk);
+            return walk;
+        }
+    }
+    return nullptr;
 }
 
 bool Source::next(pg::Walk *walk, ScanDirection direction)
 {
     if (!walk || !walk->next(direction))
         return false;
-    unclear_ |= walk->any_null();
+    note(*walk);
     return true;
+}
+
+void Source::note(const pg::Walk &row)
+{
+    unclear_ |= row.any_null();
 }
 
 bool ChannelRows::begin(Source &source, Use use)
@@ -117,15 +147,9 @@ void ChannelRows::seek(int64 channel)
         return;
     }
     next_ = 0;
-    members_.clear();
-    source_->list(Table::channel_member, {channel}, members_);
+    members_ = &source_->members(channel);
     blocked_ = source_->blocked();
-    /* Several versions of a member may have an entry each. */
-    members_.erase(
-        std::unique(members_.begin(), members_.end(),
-                    [](const pg::Entry &a, const pg::Entry &b) { return a.key == b.key; }),
-        members_.end());
-    large_ = members_.size() >=
+    large_ = members_->size() >=
              static_cast<size_t>(source_->instance().leaf_count(Table::user_conversation_view));
     if (large_)
         list_places();
@@ -142,9 +166,12 @@ pg::Walk *ChannelRows::next()
 
 pg::Walk *ChannelRows::next_by_member()
 {
-    while (next_ < members_.size()) {
+    while (next_ < members_->size()) {
+        int64 user = (*members_)[next_++].key;
+        if (next_ > 1 && (*members_)[next_ - 2].key == user)
+            continue; /* another version of the same member */
         bool allowed;
-        pg::Walk *walk = rows_.find({channel_, members_[next_++].key}, &allowed);
+        pg::Walk *walk = rows_.find({channel_, user}, &allowed);
         blocked_ = !allowed;
         if (walk || blocked_)
             return walk;
@@ -155,15 +182,16 @@ pg::Walk *ChannelRows::next_by_member()
 void ChannelRows::list_places()
 {
     int leaves = source_->instance().leaf_count(Table::user_conversation_view);
+    pg::Vector<pg::Entry> &entries = pg::make<pg::Vector<pg::Entry>>();
     places_.clear();
     for (int leaf = 0; leaf < leaves; leaf++) {
         pg::Walk *walk = rows_.at_leaf(leaf);
         blocked_ = !walk;
         if (blocked_)
             return;
-        members_.clear();
-        walk->list({channel_}, members_);
-        for (const pg::Entry &entry : members_)
+        entries.clear();
+        walk->list({channel_}, entries);
+        for (const pg::Entry &entry : entries)
             places_.push_back({entry, leaf});
     }
     std::sort(places_.begin(), places_.end(),

@@ -34,10 +34,12 @@ class Source {
     pg::Walk *scan(Table table, std::initializer_list<int64> prefix);
     bool next(pg::Walk *walk, ScanDirection direction = ForwardScanDirection);
     /*
-     * Appends the index entries of the rows whose key begins so, all columns but the last one: see
-     * pg::Walk::list().
+     * The index entries of a channel's members, in order of the users: see pg::Walk::list(). Valid
+     * until another channel's are asked for.
      */
-    void list(Table table, std::initializer_list<int64> prefix, pg::Vector<pg::Entry> &entries);
+    const pg::Vector<pg::Entry> &members(int64 channel);
+    /* The row of a member, by its entry if the channel's were the last to be listed. */
+    pg::Walk *find_member(int64 channel, int64 user);
 
     /* A partition cannot be read directly: what was found is not all. */
     bool blocked() const { return blocked_; }
@@ -55,6 +57,7 @@ class Source {
 
     Walks &walks(Cursor &cursor, Table table, size_t keys);
     pg::Walk *seek(Cursor &cursor, Table table, std::initializer_list<int64> keys);
+    void note(const pg::Walk &row);
 
     Instance *instance_ = nullptr;
     MemoryContext memory_ = nullptr;
@@ -62,6 +65,9 @@ class Source {
     bool blocked_ = false;
     Cursor by_key_[table_count];
     Cursor by_prefix_[table_count];
+    pg::Vector<pg::Entry> members_;
+    bool listed_ = false; /* those of this channel: */
+    int64 members_of_ = 0;
 };
 
 /* The conversation rows of channels, one channel after the other. */
@@ -106,7 +112,7 @@ class ChannelRows {
 
     /* Of a sharded one: members, or in a large channel the places of its rows; and the next one. */
     bool large_ = false;
-    pg::Vector<pg::Entry> members_;
+    const pg::Vector<pg::Entry> *members_ = nullptr;
     pg::Vector<Place> places_;
     size_t next_ = 0;
 };
