@@ -49,13 +49,14 @@ $$;
 COMMENT ON FUNCTION hermet.catalog_tables() IS
     'the tables of an instance: write side, read side, and its own state; key is the primary key';
 
+-- A message of a negative channel is nobody's, as there is no such channel; and a CHECK of a partition is parsed for each INSERT.
 CREATE FUNCTION hermet.catalog_shards(OUT table_name text, OUT spread_by text, OUT shard_key text, OUT not_negative text[])
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   VALUES
     ('channel', 'channel', 'id', ARRAY['id']),
     ('channel_member', 'channel', 'channel_id', ARRAY['channel_id', 'user_id']),
-    ('message', 'channel', 'channel_id', ARRAY['channel_id']),
+    ('message', 'channel', 'channel_id', NULL),
     ('friendship', 'user', 'user_id', ARRAY['user_id', 'friend_id']),
     ('channel_read_record', 'user', 'user_id', ARRAY['user_id']),
     ('conversation_setting', 'user', 'user_id', ARRAY['user_id']),
