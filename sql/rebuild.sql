@@ -134,7 +134,7 @@ SELECT testing.plant('UPDATE rebuild.user_conversation_view SET unread_count = 8
 CALL hermet.rebuild_conversation_view('rebuild', from_key => 6, to_key => 8);
 SELECT DISTINCT user_id FROM user_conversation_view WHERE unread_count <> 88 ORDER BY 1;
 CALL hermet.rebuild_conversation_view('rebuild', to_key => 5);
-CALL hermet.rebuild_conversation_view('rebuild', from_key => 9);
+CALL hermet.rebuild_conversation_view('rebuild', from_key => 9, notice_seconds => 1000);
 CALL hermet.rebuild_contact_view('rebuild');
 :clean
 :progress
