@@ -113,13 +113,14 @@ pg::Result run(Instance &instance, const pg::Statement &statement,
 void run_into(Instance &instance, const pg::Statement &statement,
               std::initializer_list<Datum> values, const pg::RowStore &store);
 
-/* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
-Relation open_table(const Instance &instance, Table table, LOCKMODE mode);
 /*
  * Before the leaves of a table are opened: none is detached or attached meanwhile. (Of the write
  * side lock_instance() has seen to it.)
  */
 void lock_leaves(const Instance &instance, Table table);
+
+/* Opens a table; 42P01 if it was dropped meanwhile. Locks stay until the transaction ends. */
+Relation open_table(const Instance &instance, Table table, LOCKMODE mode);
 /* The same of a leaf; 55000 if it is detached. */
 Relation open_leaf(const Instance &instance, Table table, int leaf, LOCKMODE mode);
 
