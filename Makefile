@@ -89,7 +89,7 @@ soak: deps
 	@ONLY=tap TESTS=040_read_nodes SOAK_MINUTES=$(or $(SOAK_MINUTES),10) test/check
 
 #: make sanitize             regress, model, storm and fuzzer with ASan and UBSan in the extension (minutes)
-#:                             ONLY="model storm fuzz" picks parts
+#:                             ONLY="model storm fuzz" picks parts, SHARDS=4,8 runs them on sharded instances
 sanitize: deps
 	@test/sanitize
 
