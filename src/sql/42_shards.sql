@@ -408,20 +408,27 @@ $$;
 COMMENT ON FUNCTION hermet.require_fitting_keys(name, int, int) IS
     'an error that lists the keys that would be double in plain tables, or are negative and would be in partitions, if some would';
 
--- The server has options of its own among them (pg_attver).
-CREATE FUNCTION hermet.column_options(relation oid, name text) RETURNS SETOF text
+CREATE FUNCTION hermet.statistics_targets(relation oid, name text) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('ALTER TABLE %s ALTER COLUMN %I SET (%s = %s)', name, b.attname, o.option_name, o.option_value)
-    FROM pg_attribute b, pg_options_to_table(b.attoptions) o
-   WHERE b.attrelid = relation AND NOT b.attisdropped AND o.option_name IN ('n_distinct', 'n_distinct_inherited')
-  UNION ALL
   SELECT format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', name, b.attname, b.attstattarget)
     FROM pg_attribute b WHERE b.attrelid = relation AND b.attnum > 0 AND NOT b.attisdropped AND b.attstattarget >= 0
 $$;
-COMMENT ON FUNCTION hermet.column_options(oid, text) IS 'n_distinct and statistics targets of the columns of a table, as statements for the table of this name';
+COMMENT ON FUNCTION hermet.statistics_targets(oid, text) IS 'statistics targets of the columns of a table, as statements for the table of this name';
+
+-- Of all rows of a table: plain ones have it by one name, partitioned ones by another.
+CREATE FUNCTION hermet.distinct_values(relation oid, name text, partitioned boolean) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('ALTER TABLE %s ALTER COLUMN %I SET (%s = %s)', name, b.attname, CASE WHEN partitioned THEN 'n_distinct_inherited' ELSE 'n_distinct' END, o.option_value)
+    FROM pg_class c
+    JOIN pg_attribute b ON b.attrelid = c.oid AND NOT b.attisdropped
+   CROSS JOIN pg_options_to_table(b.attoptions) o
+   WHERE c.oid = relation AND o.option_name = CASE c.relkind WHEN 'p' THEN 'n_distinct_inherited' ELSE 'n_distinct' END
+$$;
+COMMENT ON FUNCTION hermet.distinct_values(oid, text, boolean) IS
+    'the numbers of distinct values that are set for the columns of a table, as statements for the table of this name, which is or is not partitioned';
 
 -- What the owner has added to a table, as statements that make it again once the table has been made anew.
-CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SETOF text
+CREATE FUNCTION hermet.own_definitions(target name, table_name text, partitioned boolean) RETURNS SETOF text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH t AS MATERIALIZED (
     SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
@@ -440,12 +447,9 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
       UNION ALL
       SELECT 2, pg_get_statisticsobjdef(e.oid) FROM t JOIN pg_statistic_ext e ON e.stxrelid = t.oid
       UNION ALL
-      SELECT 2, s FROM t, hermet.column_options(t.oid, t.name) s
+      SELECT 2, s FROM t, hermet.statistics_targets(t.oid, t.name) s
       UNION ALL
-      -- Of all rows: plain tables have it by one name, partitioned ones by the other.
-      SELECT 3, format('ALTER TABLE %1$s ALTER COLUMN %2$I SET (n_distinct = %3$s, n_distinct_inherited = %3$s)', t.name, b.attname, p.option_value)
-        FROM t JOIN pg_attribute b ON b.attrelid = t.oid AND NOT b.attisdropped, pg_options_to_table(b.attoptions) p
-       WHERE p.option_name = CASE t.relkind WHEN 'p' THEN 'n_distinct_inherited' ELSE 'n_distinct' END
+      SELECT 3, s FROM t, hermet.distinct_values(t.oid, t.name, partitioned) s
       UNION ALL
       SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid))
         FROM t JOIN pg_constraint k ON k.conrelid = t.oid
@@ -471,8 +475,8 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text) RETURNS SET
    WHERE d.statement IS NOT NULL
    ORDER BY d.o, d.statement
 $$;
-COMMENT ON FUNCTION hermet.own_definitions(name, text) IS
-    'indexes, constraints, statistics, triggers and rights that the owner has added to a table of an instance, as statements';
+COMMENT ON FUNCTION hermet.own_definitions(name, text, boolean) IS
+    'indexes, constraints, statistics, triggers and rights that the owner has added to a table of an instance, as statements for one that is partitioned then, or not';
 
 -- Policies of one table may speak of others: they go before the first is made anew, and come back after the last.
 CREATE FUNCTION hermet.own_policies(target name, OUT name text, OUT table_name text, OUT statement text) RETURNS SETOF record
@@ -496,7 +500,7 @@ CREATE FUNCTION hermet.own_leaf_definitions(leaf oid, name text) RETURNS SETOF t
   SELECT g FROM pg_class c, hermet.grants(leaf, name) g WHERE c.oid = leaf AND c.relispartition
   UNION ALL
   -- A plain table's are of all rows: its successor's, not the partitions'.
-  SELECT s FROM pg_class c, hermet.column_options(leaf, name) s
+  SELECT s FROM pg_class c, LATERAL (SELECT hermet.statistics_targets(leaf, name) UNION ALL SELECT hermet.distinct_values(leaf, name, false)) o (s)
    WHERE c.oid = leaf AND c.relispartition AND (SELECT x.relispartition FROM pg_class x WHERE x.oid = name::regclass)
 $$;
 COMMENT ON FUNCTION hermet.own_leaf_definitions(oid, text) IS
@@ -672,7 +676,7 @@ BEGIN
     FROM hermet.tables_to_spread(target, channel_shards, user_shards) s;
   -- All of it before the first table changes: what is told of one may name another.
   FOR i IN 1 .. coalesce(cardinality(moving.tables), 0) LOOP
-    kept := kept || ARRAY(SELECT hermet.own_definitions(target, moving.tables[i]));
+    kept := kept || ARRAY(SELECT hermet.own_definitions(target, moving.tables[i], moving.shards[i] > 0));
   END LOOP;
   FOR r IN SELECT * FROM hermet.own_policies(target) WHERE moving.tables IS NOT NULL LOOP
     kept := kept || r.statement;
