@@ -2,13 +2,13 @@
 
 #include "pg/clock.h"
 #include "pg/lock.h"
+#include "pg/partition.h"
 
 extern "C" {
 #include "access/heapam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/index.h"
-#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
@@ -135,12 +135,12 @@ bool same_layout(TupleDesc a, TupleDesc b)
 
 bool is_uniform(Relation relation)
 {
-    if (!relation->rd_rel->relispartition)
+    Oid table = find_root(relation);
+    if (table == RelationGetRelid(relation))
         return true;
-    Relation parent =
-        table_open(get_partition_parent(RelationGetRelid(relation), true), AccessShareLock);
-    bool same = same_layout(RelationGetDescr(relation), RelationGetDescr(parent));
-    table_close(parent, NoLock);
+    Relation root = table_open(table, AccessShareLock);
+    bool same = same_layout(RelationGetDescr(relation), RelationGetDescr(root));
+    table_close(root, NoLock);
     return same;
 }
 

@@ -449,7 +449,7 @@ CREATE FUNCTION hermet.own_definitions(target name, table_name text, partitioned
       UNION ALL
       SELECT 2, s FROM t, hermet.statistics_targets(t.oid, t.name) s
       UNION ALL
-      SELECT 3, s FROM t, hermet.distinct_values(t.oid, t.name, partitioned) s
+      SELECT 2, s FROM t, hermet.distinct_values(t.oid, t.name, partitioned) s
       UNION ALL
       SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid))
         FROM t JOIN pg_constraint k ON k.conrelid = t.oid
