@@ -123,18 +123,27 @@ SELECT v.user_id, v.channel_id
                                                {INT8ARRAYOID, BOOLOID}};
 
 /*
- * The channels where they spoke last: as their own rows say, or, where they have left, the channel.
+ * The channels where they spoke last, as their own rows say; or, where there is none or it says
+ * otherwise, the channel: while a rebuild goes through the users, others' rows may be right before
+ * their own. What is written as an expression is looked up by its key, whatever the planner
+ * expects, and NOT IN is a hash.
  */
 const pg::Statement select_spoken = {R"(
-SELECT v.channel_id
-  FROM unnest($1::bigint[]) u (id)
-  JOIN {s}.user_conversation_view v ON v.user_id = u.id AND v.last_message_sender_id = u.id
+WITH own AS MATERIALIZED (
+       SELECT v.user_id, v.channel_id, v.last_message_id, v.last_message_sender_id
+         FROM unnest($1::bigint[]) u (id)
+         JOIN {s}.user_conversation_view v ON v.user_id = u.id)
+SELECT o.channel_id FROM own o WHERE o.last_message_sender_id = o.user_id
 UNION
-SELECT cm.channel_id
-  FROM unnest($1::bigint[]) u (id)
-  JOIN {s}.channel_member cm ON cm.user_id = u.id AND {own_row_lacks_sender}
-  JOIN {s}.channel c ON c.id = cm.channel_id
-  JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = u.id
+SELECT x.channel_id
+  FROM (SELECT cm.user_id, cm.channel_id,
+               (SELECT c.last_message_id FROM {s}.channel c WHERE c.id = cm.channel_id) AS last_message_id
+          FROM unnest($1::bigint[]) u (id)
+          JOIN {s}.channel_member cm ON cm.user_id = u.id
+        OFFSET 0) x
+ WHERE (x.user_id, x.channel_id, x.last_message_id) NOT IN (
+        SELECT o.user_id, o.channel_id, o.last_message_id FROM own o WHERE o.last_message_id IS NOT NULL)
+   AND x.user_id = (SELECT m.sender_id FROM {s}.message m WHERE m.channel_id = x.channel_id AND m.id = x.last_message_id)
  ORDER BY 1)",
                                      {INT8ARRAYOID}};
 

@@ -210,7 +210,6 @@ SELECT f.friend_id AS contact_user_id, f.user_id AS owner_user_id, f.created_at
     {"of_own_member", ""},
     {"of_own_friend", ""},
     {"own_members", "{s}.channel_member"},
-    {"own_row_lacks_sender", "cm.left_at <> 0"},
 
     /* The columns of channel that hermet owns. */
     {"owned", R"(
@@ -274,8 +273,6 @@ const Part node_parts[] = {
     {"of_own_member", "\n   AND " KEEPS("cm.user_id")},
     {"of_own_friend", "\n   AND " KEEPS("f.user_id")},
     {"own_members", "(SELECT * FROM {s}.channel_member own WHERE " KEEPS("own.user_id") ")"},
-    /* The row that would tell where a user spoke last may be another node's. */
-    {"own_row_lacks_sender", "true"},
 };
 
 /* "columns X", "d X", "set X", "differs X" of a list X; palloc'd, NULL if it is none of them. */

@@ -216,10 +216,24 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         keys.add(key[1], key[2]);
         suspects.push_back(key[0]);
     }
-    channels = keys.channels;
     append_wrong_channels(instance, extent, channels);
-    pg::make_unique(channels);
-    mend_conversations(instance, keys, suspects, channels, repaired);
+    pg::Vector<int64> &locked = pg::make<pg::Vector<int64>>(keys.channels);
+    locked.insert(locked.end(), channels.begin(), channels.end());
+    pg::make_unique(locked);
+    lock_channels(instance, locked);
+
+    /*
+     * Until now others were maintained by what these channels say: a rename may have passed by rows
+     * that were right before. Who joins them now waits.
+     */
+    const ConversationKeys &members = keys_of_channels(instance, channels);
+    for (size_t i = 0; i < members.users.size(); i++) {
+        if (extent.has_user && members.users[i] != extent.user)
+            continue;
+        keys.add(members.users[i], members.channels[i]);
+        suspects.push_back(0);
+    }
+    mend_conversations(instance, keys, suspects, locked, repaired);
 }
 
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)

@@ -29,23 +29,44 @@ CREATE FUNCTION hermet.rebuild_runs(id bigint, schema_oid oid) RETURNS boolean
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hermet_rebuild_runs';
 COMMENT ON FUNCTION hermet.rebuild_runs(bigint, oid) IS 'whether some session runs a rebuild of the instance in that schema';
 
--- The tables that a rebuild goes through, in this order, and the column that from_key and to_key mean in each. First
--- what should not be in the reverse index: so everything that is to be looked at is there when it is counted.
+-- The tables that a rebuild goes through, in this order, and the column that from_key and to_key mean in each, NULL = it goes
+-- through all of it. Applications write meanwhile, and are maintained from what is stored. So first channel: what is written
+-- after a row was passed is derived from what its channel says, whichever that is. And last what should not be in the reverse
+-- index: a member who leaves before his row was mended leaves there what no stored row led to.
 CREATE FUNCTION hermet.rebuild_phases(view_name text, OUT phase int, OUT table_name text, OUT counted text, OUT key_column text)
     RETURNS SETOF record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT p.phase, p.table_name, p.counted, p.key_column
-    FROM (VALUES ('user_conversation_view', 1, 'conversation_reverse_index', 'conversation_reverse_index', 'peer_user_id'),
+    FROM (VALUES ('user_conversation_view', 1, 'channel', 'channel', NULL),
                  ('user_conversation_view', 2, 'user_conversation_view', 'channel_member', 'user_id'),
-                 ('user_conversation_view', 3, 'channel', 'channel', 'id'),
-                 ('user_contact_view', 1, 'contact_reverse_index', 'contact_reverse_index', 'contact_user_id'),
-                 ('user_contact_view', 2, 'user_contact_view', 'friendship', 'user_id'))
+                 ('user_conversation_view', 3, 'conversation_reverse_index', 'conversation_reverse_index', 'peer_user_id'),
+                 ('user_contact_view', 1, 'user_contact_view', 'friendship', 'user_id'),
+                 ('user_contact_view', 2, 'contact_reverse_index', 'contact_reverse_index', 'contact_user_id'))
          AS p (view_name, phase, table_name, counted, key_column)
    WHERE p.view_name = rebuild_phases.view_name
    ORDER BY p.phase
 $$;
 COMMENT ON FUNCTION hermet.rebuild_phases(text) IS
-    'the tables that a rebuild goes through, where their rows are counted, and the column that its range is of';
+    'the tables that a rebuild goes through, where their rows are counted, and the column that its range is of, NULL = the whole table';
+
+CREATE FUNCTION hermet.rows_to_rebuild(target name, view_name text, from_phase int, from_key bigint, to_key bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  total bigint := 0;
+  n bigint;
+  p record;
+BEGIN
+  FOR p IN SELECT * FROM hermet.rebuild_phases(view_name) x WHERE x.phase >= from_phase LOOP
+    EXECUTE format('SELECT count(*) FROM %I.%I t', target, p.counted)
+      || CASE WHEN p.key_column IS NULL THEN '' ELSE format(' WHERE t.%I BETWEEN $1 AND $2', p.key_column) END
+      INTO n USING coalesce(from_key, -9223372036854775808), coalesce(to_key, 9223372036854775807);
+    total := total + n;
+  END LOOP;
+  RETURN total;
+END
+$$;
+COMMENT ON FUNCTION hermet.rows_to_rebuild(name, text, int, bigint, bigint) IS
+    'how many rows a rebuild of that range looks at from one of its phases on, as far as that can be counted before it gets there';
 
 CREATE FUNCTION hermet.begin_rebuild(INOUT target name, view_name text, batch_size int, from_key bigint, to_key bigint,
                                      pause_ms int, notice_seconds int, restart boolean, OUT id bigint)
@@ -55,11 +76,8 @@ DECLARE
   low bigint := coalesce(from_key, -9223372036854775808);
   high bigint := coalesce(to_key, 9223372036854775807);
   now_ms bigint := hermet.now_ms();
-  total bigint := 0;
-  n bigint;
   loaded bigint;
   r record;
-  p record;
 BEGIN
   IF batch_size NOT BETWEEN 1 AND 10000 OR pause_ms < 0 OR notice_seconds < 0 OR restart IS NULL
      OR num_nulls(batch_size, pause_ms, notice_seconds) > 0 OR low > high THEN
@@ -108,13 +126,10 @@ BEGIN
     EXECUTE format('DELETE FROM %I.hermet_rebuild b WHERE b.view_name = $1 AND b.finished_at = 0 '
                    '   AND coalesce(b.from_key, -9223372036854775808) >= $2 AND coalesce(b.to_key, 9223372036854775807) <= $3', target)
       USING view_name, low, high;
-    FOR p IN SELECT * FROM hermet.rebuild_phases(view_name) LOOP
-      EXECUTE format('SELECT count(*) FROM %I.%I t WHERE t.%I BETWEEN $1 AND $2', target, p.counted, p.key_column) INTO n USING low, high;
-      total := total + n;
-    END LOOP;
     EXECUTE format('INSERT INTO %I.hermet_rebuild (view_name, from_key, to_key, phase, next_first, total, started_at, resumed_at, updated_at, pid) '
-                   'VALUES ($1, $2, $3, 1, $4, $5, $6, $6, $6, $7) RETURNING id', target)
-      INTO r USING view_name, from_key, to_key, low, total, now_ms, pg_backend_pid();
+                   'SELECT $1, $2, $3, p.phase, CASE WHEN p.key_column IS NULL THEN -9223372036854775808 ELSE $4 END, $5, $6, $6, $6, $7 '
+                   '  FROM hermet.rebuild_phases($1) p WHERE p.phase = 1 RETURNING id', target)
+      INTO r USING view_name, from_key, to_key, low, hermet.rows_to_rebuild(target, view_name, 1, from_key, to_key), now_ms, pg_backend_pid();
   END IF;
   IF NOT hermet.hold_rebuild(r.id, target) THEN
     RAISE EXCEPTION 'a rebuild of "%.%" runs already', target, view_name USING ERRCODE = 'object_in_use';
@@ -145,7 +160,8 @@ BEGIN
   END IF;
   high := coalesce(r.to_key, 9223372036854775807);
   SELECT * INTO p FROM hermet.rebuild_phases(r.view_name) x WHERE x.phase = r.phase;
-  SELECT * INTO b FROM hermet.rebuild_batch(quote_ident(target)::regnamespace, p.table_name, r.next_first, r.next_second, high, batch_size,
+  SELECT * INTO b FROM hermet.rebuild_batch(quote_ident(target)::regnamespace, p.table_name, r.next_first, r.next_second,
+                                            CASE WHEN p.key_column IS NULL THEN 9223372036854775807 ELSE high END, batch_size,
                                             all_rows AND p.table_name = r.view_name);
   r.done := r.done + b.looked_at;
   r.changed := r.changed + b.changed;
@@ -158,12 +174,14 @@ BEGIN
     r.phase := r.phase + 1;
     r.next_first := coalesce(r.from_key, -9223372036854775808);
     r.next_second := -9223372036854775808;
+    -- Only now is in the reverse index what this rebuild has put there.
+    r.total := r.done + hermet.rows_to_rebuild(target, r.view_name, r.phase, r.from_key, r.to_key);
     more := EXISTS (SELECT FROM hermet.rebuild_phases(r.view_name) x WHERE x.phase = r.phase);
   END IF;
   now_ms := hermet.now_ms();
-  EXECUTE format('UPDATE %I.hermet_rebuild x SET phase = $2, next_first = $3, next_second = $4, done = $5, changed = $6, updated_at = $7, '
-                 '       finished_at = CASE WHEN $8 THEN 0 ELSE $7 END WHERE x.id = $1', target)
-    USING id, r.phase, r.next_first, r.next_second, r.done, r.changed, now_ms, more;
+  EXECUTE format('UPDATE %I.hermet_rebuild x SET phase = $2, next_first = $3, next_second = $4, done = $5, total = $6, changed = $7, '
+                 '       updated_at = $8, finished_at = CASE WHEN $9 THEN 0 ELSE $8 END WHERE x.id = $1', target)
+    USING id, r.phase, r.next_first, r.next_second, r.done, r.total, r.changed, now_ms, more;
   IF NOT more THEN
     -- What lies within a finished one says nothing more; and incidents before it are mended.
     EXECUTE format('DELETE FROM %I.hermet_rebuild x WHERE x.view_name = $1 AND x.finished_at <> 0 AND x.id < $2 '

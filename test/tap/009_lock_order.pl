@@ -27,13 +27,6 @@ SQL
 my ($gate, $first, $second) = map { background($node, 'chat') } 1 .. 3;
 my ($first_pid, $second_pid) = map { scalar $_->query('SELECT pg_backend_pid()') } $first, $second;
 
-sub begin_query {
-    my ($session, $sql) = @_;
-    $session->{stdin} .= "$sql;\n";
-    $session->{run}->pump_nb;
-    return;
-}
-
 my @updates = ([ 'a renamed group', q(UPDATE im.channel SET channel_name = channel_name || '!' WHERE id IN (5, 6)) ],
     [ 'an archived group', q(UPDATE im.channel SET channel_status = 'archived' WHERE id = 6) ]);
 my @others = (

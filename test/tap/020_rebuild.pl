@@ -274,6 +274,33 @@ is(finish($_), 0, 'a range is finished') for @ranges;
 checks_clean('after two ranges');
 stop_load($load);
 is_clean($node, 'chat', 'im', 'emptied');
+# Repair reads what differs, and then waits for a channel. Meanwhile the channel's last sender is renamed: his own row and
+# the channel do not lead to the others' rows, which were right before.
+my ($group, $sender, $other) = split /\|/, $node->safe_psql('chat', q(
+    SELECT v.channel_id, v.user_id, w.user_id
+      FROM im.user_conversation_view v
+      JOIN im.channel_member cm ON cm.channel_id = v.channel_id AND cm.user_id = v.user_id AND cm.nickname = ''
+      JOIN im.user_conversation_view w ON w.channel_id = v.channel_id AND w.user_id <> v.user_id
+     WHERE v.last_message_sender_id = v.user_id AND v.conversation_type = 'group' ORDER BY 1, 2, 3 LIMIT 1));
+$node->safe_psql('chat', "SELECT testing.plant('$_')")
+  for "UPDATE im.channel SET last_message_id = 0, last_message_at = 0 WHERE id = $group",
+  "UPDATE im.user_conversation_view SET last_message_id = 0, last_message_sender_id = 0 WHERE channel_id = $group AND user_id = $sender";
+my $repairer = background($node, 'chat');
+my $repairing = $repairer->query_safe('SELECT pg_backend_pid()');
+$holder = background($node, 'chat');
+$holder->query_safe(qq(BEGIN; SELECT hermet.lock_channels(ARRAY[$group], 'im')));
+begin_query($repairer, q(SELECT FROM hermet.repair('im')));
+ok(wait_until_blocked($node, $repairing), 'a repair waits for a channel');
+$node->safe_psql('chat', qq(UPDATE im.biz_user SET nickname = 'renamed meanwhile' WHERE id = $sender));
+$holder->query_safe('COMMIT');
+$holder->quit;
+$repairer->query('SELECT 1');
+is($repairer->{stderr}, '', 'it ends without an error');
+$repairer->quit;
+is($node->safe_psql('chat', qq(SELECT last_message_sender_name FROM im.user_conversation_view WHERE channel_id = $group AND user_id = $other)),
+    'renamed meanwhile', 'what was right before is mended, too');
+is_clean($node, 'chat', 'im', 'after a repair that waited');
+
 # Messages into what was not rebuilt yet have left incidents, which the next rebuild takes away.
 is(finish(start_rebuild(q(rebuild_conversation_view('im')))), 0, 'once more');
 is(health($node, 'chat', 'im'), '', 'and healthy');

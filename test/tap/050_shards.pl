@@ -41,13 +41,6 @@ my $kept = 0;
 
 sub query { return $node->safe_psql('chat', $_[0]); }
 
-sub begin_query {
-    my ($session, $sql) = @_;
-    $session->{stdin} .= "$sql;\n";
-    $session->{run}->pump_nb;
-    return;
-}
-
 # Sessions that write single rows, each to the channels of its list, until they are told to stop. What they print are
 # the ids of the messages that they know to be committed.
 sub start_writers {

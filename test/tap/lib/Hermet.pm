@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables partitions
-  no_crash health sqlstates background wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
+  no_crash health sqlstates background begin_query wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
 sub new_server {
@@ -167,6 +167,14 @@ sub background {
     $session->set_query_timer_restart;
     $session->query('\set VERBOSITY sqlstate');
     return $session;
+}
+
+# Sends a statement that may have to wait, and does not wait for it.
+sub begin_query {
+    my ($session, $sql) = @_;
+    $session->{stdin} .= "$sql;\n";
+    $session->{run}->pump_nb;
+    return;
 }
 
 # The process waits for a lock of any kind, or for one of the process named: it may meet an autovacuum on its way.
