@@ -108,18 +108,33 @@ is($first->{stderr} . $gate->{stderr}, '', 'a channel of another key: no deadloc
 is($node->safe_psql('chat', 'SELECT count(*) FROM im.message WHERE id BETWEEN 90000 AND 90003'), '4', 'a channel of another key: all have sent');
 is_clean($node, 'chat', 'im', 'a channel of another key');
 
-# A message locks its channel's rows in the order of their users, wherever these are: here it stops in the middle.
+# All lock a channel's rows in the order of their users, wherever these are. Here they stop in the middle.
 my @users = split /\n/, $node->safe_psql('chat', 'SELECT user_id FROM im.user_conversation_view WHERE channel_id = 5 ORDER BY 1');
 cmp_ok(scalar @users, '>=', 10, 'the order of rows: a group of more members than there are partitions');
 my $middle = $users[ @users / 2 ];
-$gate->query("BEGIN; SELECT FROM im.user_conversation_view WHERE channel_id = 5 AND user_id = $middle FOR UPDATE");
-begin_query($first, q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (91000, 5, 1)));
-ok(wait_until_blocked($node, $first_pid, $gate_pid), 'the order of rows: the message waits') or die "the rest would wait for nothing\n";
-is($node->safe_psql('chat', 'SELECT user_id FROM (SELECT user_id FROM im.user_conversation_view WHERE channel_id = 5 FOR UPDATE SKIP LOCKED) v ORDER BY 1'),
-    join("\n", grep { $_ > $middle } @users), 'the order of rows: those of lower users are locked, those of higher ones are not');
-$gate->query('COMMIT');
-$first->query('SELECT 1');
-is($first->{stderr}, '', 'the order of rows: the message goes on');
+my %later = map { $_ => 1 } @users[ @users / 2 + 1 .. $#users ];
+$node->safe_psql('chat', <<'SQL');
+CREATE FUNCTION public.pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+SQL
+my $message = [ 'a message', q(INSERT INTO im.message (id, channel_id, sender_id) VALUES (91000, 5, 1)) ];
+my @renames = ([ 'another name of the group', q(UPDATE im.channel SET channel_name = channel_name || '!' WHERE id = 5) ],
+    [ 'another name of the last sender', q(UPDATE im.biz_user SET nickname = nickname || '!' WHERE id = 1) ]);
+for my $writer ($message, @renames, 'CREATE TRIGGER pass BEFORE UPDATE ON im.user_conversation_view FOR EACH ROW EXECUTE FUNCTION public.pass()', @renames) {
+    if (!ref $writer) {    # then statements do it
+        $node->safe_psql('chat', $writer);
+        $_->[0] .= ', by statements' for @renames;
+        next;
+    }
+    my ($what, $sql) = @$writer;
+    $gate->query("BEGIN; SELECT FROM im.user_conversation_view WHERE channel_id = 5 AND user_id = $middle FOR UPDATE");
+    begin_query($first, $sql);
+    ok(wait_until_blocked($node, $first_pid, $gate_pid), "the order of rows, $what: it waits") or die "the rest would wait for nothing\n";
+    my @free = split /\n/, $node->safe_psql('chat', 'SELECT user_id FROM (SELECT user_id FROM im.user_conversation_view WHERE channel_id = 5 FOR UPDATE SKIP LOCKED) v');
+    is(join(' ', sort @free), join(' ', sort keys %later), "the order of rows, $what: the earlier ones are locked, the later ones are not");
+    $gate->query('COMMIT');
+    $first->query('SELECT 1');
+    is($first->{stderr}, '', "the order of rows, $what: it goes on");
+}
 is_clean($node, 'chat', 'im', 'the order of rows');
 
 $_->quit for $maker, $gate, $first, $second;
