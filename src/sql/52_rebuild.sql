@@ -160,6 +160,10 @@ BEGIN
   END IF;
   high := coalesce(r.to_key, 9223372036854775807);
   SELECT * INTO p FROM hermet.rebuild_phases(r.view_name) x WHERE x.phase = r.phase;
+  -- Only now is in the reverse index what this rebuild has put there; and nothing is locked yet.
+  IF p.table_name LIKE '%reverse_index' AND r.next_first = coalesce(r.from_key, -9223372036854775808) AND r.next_second = -9223372036854775808 THEN
+    r.total := r.done + hermet.rows_to_rebuild(target, r.view_name, r.phase, r.from_key, r.to_key);
+  END IF;
   SELECT * INTO b FROM hermet.rebuild_batch(quote_ident(target)::regnamespace, p.table_name, r.next_first, r.next_second,
                                             CASE WHEN p.key_column IS NULL THEN 9223372036854775807 ELSE high END, batch_size,
                                             all_rows AND p.table_name = r.view_name);
@@ -174,8 +178,6 @@ BEGIN
     r.phase := r.phase + 1;
     r.next_first := coalesce(r.from_key, -9223372036854775808);
     r.next_second := -9223372036854775808;
-    -- Only now is in the reverse index what this rebuild has put there.
-    r.total := r.done + hermet.rows_to_rebuild(target, r.view_name, r.phase, r.from_key, r.to_key);
     more := EXISTS (SELECT FROM hermet.rebuild_phases(r.view_name) x WHERE x.phase = r.phase);
   END IF;
   now_ms := hermet.now_ms();
