@@ -206,8 +206,12 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
     pg::Vector<int64> &suspects = pg::make<pg::Vector<int64>>();
     pg::Vector<int64> &channels = pg::make<pg::Vector<int64>>();
 
+    append_wrong_channels(instance, extent, channels);
+    pg::make_unique(channels);
     for (const WrongKey &key :
          select_differences(instance, derived("user_conversation_view"), extent)) {
+        if (std::binary_search(channels.begin(), channels.end(), key[1]))
+            continue; /* with all rows of the channel */
         keys.add(key[0], key[1]);
         suspects.push_back(0);
     }
@@ -216,7 +220,6 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         keys.add(key[1], key[2]);
         suspects.push_back(key[0]);
     }
-    append_wrong_channels(instance, extent, channels);
     pg::Vector<int64> &locked = pg::make<pg::Vector<int64>>(keys.channels);
     locked.insert(locked.end(), channels.begin(), channels.end());
     pg::make_unique(locked);
