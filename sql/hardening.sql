@@ -265,6 +265,13 @@ INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (81, 1, 101, 81)
 UPDATE message SET deleted_at = 1 WHERE id = 81;
 :inbox
 :clean
+-- Nothing keeps a channel from being there twice, then.
+BEGIN;
+INSERT INTO channel (id, channel_type, channel_name) VALUES (1, 'group', 'twice');
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (80, 1, 101, 80);
+UPDATE message SET content = content || '!' WHERE channel_id = 1;
+ROLLBACK;
+:clean
 CREATE UNIQUE INDEX ON channel (id DESC);
 CREATE UNIQUE INDEX ON message (channel_id, id) WHERE deleted_at = 0;
 ALTER TABLE channel_member ADD PRIMARY KEY (channel_id, user_id) DEFERRABLE;

@@ -23,7 +23,8 @@ constexpr size_t many_keys = 1000;
 const pg::Statement lock_channel_rows = {SELECT_CHANNELS " FOR NO KEY UPDATE", {INT8ARRAYOID}};
 const pg::Statement read_channel_rows = {SELECT_CHANNELS, {INT8ARRAYOID}};
 
-const pg::Statement count_channels = {"SELECT count(*) FROM {s}.channel c WHERE c.id = ANY ($1)",
+const pg::Statement count_channels = {"SELECT count(DISTINCT c.id) FROM {s}.channel c "
+                                      "WHERE c.id = ANY ($1)",
                                       {INT8ARRAYOID}};
 
 /* Whether lock_tuples() goes on where a channel is missing. */
@@ -88,10 +89,13 @@ void lock_tuples(Instance &instance, const pg::Vector<int64> &ids, size_t from, 
 
     pg::Result rows = run(instance, gaps == Gaps::read ? read_channel_rows : lock_channel_rows,
                           {pg::int8_array(ids, from, ids.size())});
-    for (uint64 i = 0; i < rows.count; i++)
+    for (uint64 i = 0; i < rows.count; i++) {
+        if (i > 0 && rows.int8(i, 0) == rows.int8(i - 1, 0))
+            continue; /* somebody has dropped the primary key */
         states.push_back({rows.int8(i, 0), rows.boolean(i, 1), rows.boolean(i, 2),
                           DatumGetInt32(rows.value(i, 3)), DatumGetTransactionId(rows.value(i, 4)),
                           DatumGetCommandId(rows.value(i, 5))});
+    }
 }
 
 void lock_keys(Instance &instance, pg::LockClass lock_class, const pg::Vector<int64> &ids,
