@@ -104,23 +104,16 @@ UPDATE {s}.user_conversation_view v
                                       nullptr,
                                       true};
 
-/*
- * Rows whose peer is one of them, and, where nicknames changed ($2), whose last sender is one of
- * them and has no name of his own in the group.
- */
+/* Rows whose peer is one of them, and all rows of the channels where one of them spoke last. */
 const pg::Statement select_rows_of_profiles = {R"(
 SELECT r.owner_user_id, r.channel_id
   FROM unnest($1::bigint[]) u (id)
   JOIN {s}.conversation_reverse_index r ON r.peer_user_id = u.id
 UNION
 SELECT v.user_id, v.channel_id
-  FROM unnest($1::bigint[]) u (id)
-  JOIN {s}.channel_member cm ON cm.user_id = u.id AND cm.nickname = ''
-  JOIN {s}.channel c ON c.id = cm.channel_id
-  JOIN {s}.message m ON m.channel_id = c.id AND m.id = c.last_message_id AND m.sender_id = u.id
-  JOIN {s}.user_conversation_view v ON v.channel_id = c.id
- WHERE $2)",
-                                               {INT8ARRAYOID, BOOLOID}};
+  FROM unnest($2::bigint[]) c (id)
+  JOIN {s}.user_conversation_view v ON v.channel_id = c.id)",
+                                               {INT8ARRAYOID, INT8ARRAYOID}};
 
 /*
  * The channels where they spoke last, as their own rows say; or, where there is none or it says
@@ -316,7 +309,7 @@ void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool r
 
     ConversationKeys &keys = pg::make<ConversationKeys>();
     read_keys(
-        run(instance, select_rows_of_profiles, {pg::int8_array(users), BoolGetDatum(renamed)}),
+        run(instance, select_rows_of_profiles, {pg::int8_array(users), pg::int8_array(spoken)}),
         keys);
     Datum profiles = pg::int8_array(users);
     lock_and_write(instance, keys, [&](Datum owners, Datum channels) {

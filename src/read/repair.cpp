@@ -170,6 +170,17 @@ bool fill_all(Instance &instance, Repaired &repaired)
     return true;
 }
 
+/* The channels of the keys are locked, and `channels`, too. */
+void derive_conversations(Instance &instance, const ConversationKeys &keys,
+                          const pg::Vector<int64> &suspects, const pg::Vector<int64> &channels,
+                          Repaired &repaired)
+{
+    lock_guards(instance, keys);
+    repaired.channels.updated += refresh_owned(instance, channels);
+    refresh_by_definition(instance, keys, suspects, repaired.conversations,
+                          repaired.conversation_reverse);
+}
+
 } // namespace
 
 void mend_conversations(Instance &instance, const ConversationKeys &keys,
@@ -183,10 +194,7 @@ void mend_conversations(Instance &instance, const ConversationKeys &keys,
     pg::make_unique(all);
 
     lock_channels(instance, all);
-    lock_guards(instance, keys);
-    repaired.channels.updated += refresh_owned(instance, channels);
-    refresh_by_definition(instance, keys, suspects, repaired.conversations,
-                          repaired.conversation_reverse);
+    derive_conversations(instance, keys, suspects, channels, repaired);
 }
 
 void mend_contacts(Instance &instance, const ContactKeys &keys, Repaired &repaired)
@@ -222,6 +230,8 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
     }
     pg::Vector<int64> &locked = pg::make<pg::Vector<int64>>(keys.channels);
     locked.insert(locked.end(), channels.begin(), channels.end());
+    if (locked.empty())
+        return;
     pg::make_unique(locked);
     lock_channels(instance, locked);
 
@@ -236,7 +246,7 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         keys.add(members.users[i], members.channels[i]);
         suspects.push_back(0);
     }
-    mend_conversations(instance, keys, suspects, locked, repaired);
+    derive_conversations(instance, keys, suspects, locked, repaired);
 }
 
 void repair_contacts(Instance &instance, const Extent &extent, Repaired &repaired)

@@ -274,6 +274,7 @@ is(finish($_), 0, 'a range is finished') for @ranges;
 checks_clean('after two ranges');
 stop_load($load);
 is_clean($node, 'chat', 'im', 'emptied');
+
 # Repair reads what differs, and then waits for a channel. Meanwhile the channel's last sender is renamed: his own row and
 # the channel do not lead to the others' rows, which were right before.
 my ($group, $sender, $other) = split /\|/, $node->safe_psql('chat', q(
