@@ -173,6 +173,20 @@ void set_scan_keys(ScanKeyData *scan_keys, std::initializer_list<int64> keys)
     }
 }
 
+/*
+ * Makes a row of the slot's values. It is to be stored, and not a value of the slot's row type,
+ * which may be that of another partition laid out alike: as such, servers since 15.20 would compare
+ * the two types, column by column, each time they look at the row. A ctid says that it is none.
+ */
+void form_row(TupleTableSlot *slot)
+{
+    MemoryContext caller = MemoryContextSwitchTo(slot->tts_mcxt);
+    HeapTuple row = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+    MemoryContextSwitchTo(caller);
+    ItemPointerSetInvalid(&row->t_data->t_ctid);
+    ExecStoreHeapTuple(row, slot, true);
+}
+
 /* What a row must not have changed since, where the snapshot must hold. */
 Snapshot crosscheck()
 {
@@ -244,7 +258,7 @@ TupleTableSlot *Workspace::new_row(Relation relation)
 {
     if (!new_row_) {
         MemoryContext caller = MemoryContextSwitchTo(memory_);
-        new_row_ = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+        new_row_ = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
         MemoryContextSwitchTo(caller);
     }
     return new_row_;
@@ -497,7 +511,7 @@ bool Walk::settle(TM_Result result)
 bool Walk::write()
 {
     Assert(path_->writable && new_slot_ && values_ == new_slot_->tts_values);
-    ExecStoreVirtualTuple(new_slot_);
+    form_row(new_slot_);
     /* NOT NULL holds: nothing is set to NULL. */
     if (path_->checked & set_) {
         begin_executor();
@@ -565,7 +579,7 @@ void Inserter::insert(const Datum *values, const bool *nulls)
         slot_->tts_values[path_->at[i] - 1] = values[i];
         slot_->tts_isnull[path_->at[i] - 1] = nulls[i];
     }
-    ExecStoreVirtualTuple(slot_);
+    form_row(slot_);
     if (path_->insert_checks)
         ExecConstraints(result_, slot_, space_->executor());
     table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
