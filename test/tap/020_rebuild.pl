@@ -215,6 +215,8 @@ $holder->quit;
 $holder = hold_back(1040);
 my $second = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', $done + 500);
+ok($node->poll_query_until('chat', 'SELECT EXISTS (SELECT FROM im.user_conversation_view WHERE user_id = 1001)'),
+    'after the channels and the lists of the load, it comes to the quiet lists');
 $node->safe_psql('chat', "SELECT pg_terminate_backend($pid)");
 isnt(finish($second), 0, 'terminated');
 like($second->{err}, qr/rebuild of "im.user_conversation_view" goes on after $done of/, 'the second call went on');
