@@ -53,10 +53,12 @@ SELECT count(*) FROM hermet_incident;
 -- What is asked of one user or channel reads no whole table. Of a user with a few rows, so that an index is better by far.
 INSERT INTO channel_member (id, channel_id, user_id, joined_at) SELECT 99000000 + c, c, 41, 1 FROM generate_series(1, 3) c;
 ANALYZE user_conversation_view, conversation_reverse_index, channel_member, channel, message;
+-- What was counted before must not be counted here.
+SELECT pg_stat_force_next_flush();
 BEGIN;
 SELECT (SELECT sum(inserted + updated + deleted) FROM hermet.repair_channel(5, 'large')) AS channel,
        (SELECT sum(inserted + updated + deleted) FROM hermet.repair_conversation_view(41, 'large')) AS inbox,
        (SELECT count(*) FROM hermet.check_consistency('large', 'user_conversation_view', 41)) AS found;
 SELECT relname FROM pg_stat_xact_user_tables
- WHERE relid IN ('user_conversation_view'::regclass, 'channel_member'::regclass, 'message'::regclass) AND seq_scan > 0;
+ WHERE schemaname = 'large' AND relname ~ '^(user_conversation_view|channel_member|message)(_\d+)?$' AND seq_scan > 0;
 COMMIT;
