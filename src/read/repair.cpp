@@ -170,6 +170,18 @@ bool fill_all(Instance &instance, Repaired &repaired)
     return true;
 }
 
+/* Locks the channels of the keys, and `channels`, and returns all of them. */
+const pg::Vector<int64> &lock_channels_of(Instance &instance, const ConversationKeys &keys,
+                                          const pg::Vector<int64> &channels)
+{
+    pg::Vector<int64> &all = pg::make<pg::Vector<int64>>(keys.channels);
+    all.insert(all.end(), channels.begin(), channels.end());
+    pg::make_unique(all);
+    if (!all.empty())
+        lock_channels(instance, all);
+    return all;
+}
+
 /* The channels of the keys are locked, and `channels`, too. */
 void derive_conversations(Instance &instance, const ConversationKeys &keys,
                           const pg::Vector<int64> &suspects, const pg::Vector<int64> &channels,
@@ -187,13 +199,8 @@ void mend_conversations(Instance &instance, const ConversationKeys &keys,
                         const pg::Vector<int64> &suspects, const pg::Vector<int64> &channels,
                         Repaired &repaired)
 {
-    pg::Vector<int64> &all = pg::make<pg::Vector<int64>>(keys.channels);
-    all.insert(all.end(), channels.begin(), channels.end());
-    if (all.empty())
+    if (lock_channels_of(instance, keys, channels).empty())
         return;
-    pg::make_unique(all);
-
-    lock_channels(instance, all);
     derive_conversations(instance, keys, suspects, channels, repaired);
 }
 
@@ -228,12 +235,9 @@ void repair_conversations(Instance &instance, const Extent &extent, Repaired &re
         keys.add(key[1], key[2]);
         suspects.push_back(key[0]);
     }
-    pg::Vector<int64> &locked = pg::make<pg::Vector<int64>>(keys.channels);
-    locked.insert(locked.end(), channels.begin(), channels.end());
+    const pg::Vector<int64> &locked = lock_channels_of(instance, keys, channels);
     if (locked.empty())
         return;
-    pg::make_unique(locked);
-    lock_channels(instance, locked);
 
     /*
      * Until now others were maintained by what these channels say: a rename may have passed by rows
