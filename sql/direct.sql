@@ -11,10 +11,10 @@ CREATE FUNCTION work(u bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO channel (id, channel_type) VALUES (100 + u, 'single');
     INSERT INTO channel_member (id, channel_id, user_id, joined_at) VALUES (100 + u, 100 + u, 1, 0), (200 + u, 100 + u, u, 0), (300 + u, 1, u, 0);
-    INSERT INTO message (id, channel_id, sender_id, mention_user_ids, sent_at) VALUES (100 + u, 100 + u, u, '{1,NULL,1}', u), (200 + u, 1, u, '{1}', u);
+    INSERT INTO message (id, channel_id, sender_id, mention_user_ids, sent_at) VALUES (100 + u, 100 + u, u, '{1,NULL,1}', u), (200 + 2 * u, 1, u, '{1}', u);
     INSERT INTO friendship (id, user_id, friend_id, remark_name) VALUES (100 + u, 1, u, 'dear ' || u), (200 + u, u, 1, '');
     INSERT INTO channel_read_record (id, user_id, channel_id, last_read_message_id) VALUES (100 + u, 1, 1, 100), (200 + u, u, 1, 0)
-        ON CONFLICT (user_id, channel_id) DO UPDATE SET last_read_message_id = 200 + u;
+        ON CONFLICT (user_id, channel_id) DO UPDATE SET last_read_message_id = 200 + 2 * u;
     INSERT INTO conversation_setting (user_id, channel_id, is_pinned, closed_at) VALUES (1, 100 + u, true, u + 1), (u, 100 + u, true, u - 1);
     UPDATE channel SET channel_name = 'group of ' || u WHERE id = 1;
     UPDATE biz_user SET nickname = 'new ' || u, avatar = '' WHERE id IN (1, u);
@@ -24,7 +24,11 @@ BEGIN
     UPDATE biz_user SET user_status = 'deleted' WHERE id = u;
     UPDATE biz_user SET user_status = 'active' WHERE id = u;
     UPDATE channel_member SET left_at = 5 WHERE channel_id = 100 + u AND user_id = u;
-    UPDATE message SET deleted_at = 1 WHERE channel_id = 1 AND id = 200 + u;
+    UPDATE message SET deleted_at = 1 WHERE channel_id = 1 AND id = 200 + 2 * u;
+    INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (201 + 2 * u, 1, 1, u);
+    UPDATE channel_member SET left_at = 5 WHERE channel_id = 1 AND user_id = 1;
+    UPDATE biz_user SET nickname = 'gone at ' || u WHERE id = 1;
+    UPDATE channel_member SET left_at = 0 WHERE channel_id = 1 AND user_id = 1;
 END
 $$;
 SELECT work(3);
@@ -90,6 +94,14 @@ UPDATE friendship SET remark_name = 'dear', is_starred = true, deleted_at = 7 WH
 UPDATE channel SET channel_status = 'archived' WHERE id = 70;
 UPDATE channel SET channel_status = 'active' WHERE id = 70;
 SELECT remark_name, is_starred, conversation_name FROM user_conversation_view WHERE channel_id = 70 AND user_id = 1;
+:clean
+-- A channel that is wrong about its last message keeps no rename from the rows, which are right.
+INSERT INTO message (id, channel_id, sender_id, sent_at) VALUES (1000, 1, 2, 1000);
+SELECT testing.plant('UPDATE direct.channel SET last_message_id = 0 WHERE id = 1');
+UPDATE biz_user SET nickname = 'spoke last' WHERE id = 2;
+SELECT last_message_sender_name, count(*) > 1 AS many FROM user_conversation_view WHERE channel_id = 1 GROUP BY 1;
+SELECT table_name, updated FROM hermet.repair_channel(1, 'direct') WHERE updated > 0;
+DELETE FROM message WHERE id = 1000;
 :clean
 -- A NULL where there should be none: the definition says what follows.
 ALTER TABLE message ALTER sent_at DROP NOT NULL;

@@ -194,7 +194,7 @@ CREATE TRIGGER meanwhile AFTER UPDATE OF done ON hermet_rebuild FOR EACH ROW EXE
 SELECT channel_id, last_message_sender_id FROM user_conversation_view WHERE channel_id IN (9, 10) GROUP BY 1, 2 ORDER BY 1;
 SELECT testing.plant(s) FROM unnest(ARRAY[
     'UPDATE rebuild.channel SET last_message_id = 0, last_message_at = 0',
-    'UPDATE rebuild.user_conversation_view SET last_message_id = 0, last_message_sender_id = 0',
+    'UPDATE rebuild.user_conversation_view SET last_message_id = 1, last_message_sender_id = 0',
     'DELETE FROM rebuild.user_conversation_view WHERE user_id = 20 AND channel_id = 120']) s;
 CALL hermet.rebuild_conversation_view('rebuild', batch_size => 3, notice_seconds => 0);
 DROP TRIGGER meanwhile ON hermet_rebuild;

@@ -7,6 +7,9 @@ namespace hermet {
 
 namespace {
 
+/* Whose conversations are listed at once: bounds the list. */
+constexpr size_t users_at_once = 100;
+
 const pg::Statement lock_rows_of_keys = {R"(
 SELECT count(*) FROM (
   SELECT FROM unnest($1::bigint[], $2::bigint[]) k (user_id, channel_id)
@@ -116,28 +119,32 @@ SELECT v.user_id, v.channel_id
                                                {INT8ARRAYOID, INT8ARRAYOID}};
 
 /*
- * The channels where they spoke last, as their own rows say; or, where there is none or it says
- * otherwise, the channel: while a rebuild goes through the users, others' rows may be right before
- * their own. What is written as an expression is looked up by its key, whatever the planner
- * expects, and NOT IN is a hash.
+ * What tells where they spoke last: their own rows, or, where there is none or it says otherwise,
+ * the channel: while a rebuild goes through the users, others' rows may be right before their own.
  */
+const pg::Statement select_conversations = {R"(
+SELECT v.channel_id, v.user_id, v.last_message_id, v.last_message_sender_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.user_conversation_view v ON v.user_id = u.id
+UNION ALL
+SELECT cm.channel_id, cm.user_id, NULL, NULL
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.channel_member cm ON cm.user_id = u.id
+ ORDER BY 1, 2, 3)",
+                                            {INT8ARRAYOID}};
+
+/* Those channels. An expression is looked up by its key, whatever the planner expects. */
 const pg::Statement select_spoken = {R"(
-WITH own AS MATERIALIZED (
-       SELECT v.user_id, v.channel_id, v.last_message_id, v.last_message_sender_id
-         FROM unnest($1::bigint[]) u (id)
-         JOIN {s}.user_conversation_view v ON v.user_id = u.id)
-SELECT o.channel_id FROM own o WHERE o.last_message_sender_id = o.user_id
+SELECT v.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.user_conversation_view v ON v.user_id = u.id AND v.last_message_sender_id = u.id
 UNION
-SELECT x.channel_id
-  FROM (SELECT cm.user_id, cm.channel_id,
-               (SELECT c.last_message_id FROM {s}.channel c WHERE c.id = cm.channel_id) AS last_message_id
-          FROM unnest($1::bigint[]) u (id)
-          JOIN {s}.channel_member cm ON cm.user_id = u.id
-        OFFSET 0) x
- WHERE (x.user_id, x.channel_id, x.last_message_id) NOT IN (
-        SELECT o.user_id, o.channel_id, o.last_message_id FROM own o WHERE o.last_message_id IS NOT NULL)
-   AND x.user_id = (SELECT m.sender_id FROM {s}.message m WHERE m.channel_id = x.channel_id AND m.id = x.last_message_id)
- ORDER BY 1)",
+SELECT cm.channel_id
+  FROM unnest($1::bigint[]) u (id)
+  JOIN {s}.channel_member cm ON cm.user_id = u.id
+ WHERE cm.user_id = (SELECT m.sender_id FROM {s}.message m
+                      WHERE m.channel_id = cm.channel_id
+                        AND m.id = (SELECT c.last_message_id FROM {s}.channel c WHERE c.id = cm.channel_id)))",
                                      {INT8ARRAYOID}};
 
 /*
@@ -207,6 +214,20 @@ void lock_and_write(Instance &instance, const ConversationKeys &all, Write write
             run(instance, lock_rows_of_keys, {users, channels});
         note(to - from, write(users, channels));
     }
+}
+
+/* Appends the channels where one of the users spoke last. */
+void find_spoken(Instance &instance, Datum users, pg::Vector<int64> &channels)
+{
+    pg::Result conversations = run(instance, select_conversations, {users});
+    bool found = find_spoken_directly(instance, conversations, channels);
+    conversations.free();
+    if (found)
+        return;
+    pg::Result rows = run(instance, select_spoken, {users});
+    for (uint64 i = 0; i < rows.count; i++)
+        channels.push_back(rows.int8(i, 0));
+    rows.free();
 }
 
 void refresh_columns(Instance &instance, const pg::Statement &statement,
@@ -300,9 +321,11 @@ void refresh_profiles(Instance &instance, const pg::Vector<int64> &users, bool r
 {
     pg::Vector<int64> &spoken = pg::make<pg::Vector<int64>>();
     if (renamed) {
-        pg::Result rows = run(instance, select_spoken, {pg::int8_array(users)});
-        for (uint64 i = 0; i < rows.count; i++)
-            spoken.push_back(rows.int8(i, 0));
+        for (size_t from = 0; from < users.size(); from += users_at_once)
+            find_spoken(instance,
+                        pg::int8_array(users, from, Min(from + users_at_once, users.size())),
+                        spoken);
+        pg::make_unique(spoken);
     }
     if (refresh_profiles_directly(instance, users, spoken))
         return;

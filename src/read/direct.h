@@ -36,6 +36,14 @@ bool refresh_sender_names_directly(Instance &instance, const pg::Vector<int64> &
 bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &users,
                                    const pg::Vector<int64> &friends, ConversationKeys &keys);
 
+/*
+ * Appends the channels where one of the users spoke last, as his own row says, or else the channel.
+ * `conversations` are what the users' stored rows say, and their memberships, in order: channel,
+ * user, last message and its sender, or NULL.
+ */
+bool find_spoken_directly(Instance &instance, const pg::Result &conversations,
+                          pg::Vector<int64> &channels);
+
 /* `spoken` are the channels where one of the users, who was renamed, spoke last. */
 bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
                                const pg::Vector<int64> &spoken);

@@ -80,9 +80,10 @@ struct RowsByKey : Rows {
         walk = walks.find({channel, user}, allowed);
         return walk;
     }
-    void end()
+    /* `others` were written besides. */
+    void end(int64 others = 0)
     {
-        int64 written = walks.written();
+        int64 written = walks.written() + others;
         walks.end();
         Rows::end(written);
     }
@@ -323,6 +324,30 @@ bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &
     return !source.blocked();
 }
 
+bool find_spoken_directly(Instance &instance, const pg::Result &conversations,
+                          pg::Vector<int64> &channels)
+{
+    if (!Source::can_read(instance, {Table::channel, Table::message}))
+        return false;
+    Source &source = pg::make<Source>();
+    source.begin(instance);
+    size_t before = channels.size();
+    for (uint64 i = 0; i < conversations.count; i++) {
+        int64 channel = conversations.int8(i, 0);
+        int64 user = conversations.int8(i, 1);
+        if (i > 0 && conversations.int8(i - 1, 0) == channel &&
+            conversations.int8(i - 1, 1) == user)
+            continue; /* the membership, after the stored row */
+        if (conversations.int8(i, 3) == user ||
+            is_last_sender(source, channel, user, conversations.int8(i, 2)))
+            channels.push_back(channel);
+    }
+    source.end();
+    if (source.blocked())
+        channels.resize(before);
+    return !source.blocked();
+}
+
 bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &users,
                                const pg::Vector<int64> &spoken)
 {
@@ -332,57 +357,86 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
                                Table::user_conversation_view, Table::conversation_reverse_index}))
         return false;
     MemoryContextSwitchTo(rows.caller);
+    ChannelRows &rows_of_spoken = pg::make<ChannelRows>();
+    if (!rows_of_spoken.begin(rows.source, Use::update)) {
+        rows.end();
+        return false;
+    }
+    Deriver &deriver = pg::make<Deriver>();
+    deriver.begin(rows.source, type_of_peer_status(instance), 0);
+
+    /* Rows whose peer is one of them; where one spoke last, all rows are gone through anyway. */
     pg::Vector<std::pair<int64, int64>> &keys = pg::make<pg::Vector<std::pair<int64, int64>>>();
     for (int64 user : users) {
         pg::Walk *row = rows.source.scan(Table::conversation_reverse_index, {user});
         while (rows.source.next(row))
-            keys.push_back({row->int8(reverse_row::channel), row->int8(reverse_row::owner)});
+            if (!contains(spoken, row->int8(reverse_row::channel)))
+                keys.push_back({row->int8(reverse_row::channel), row->int8(reverse_row::owner)});
     }
-    ChannelRows &spoken_rows = pg::make<ChannelRows>();
-    bool clear = spoken_rows.begin(rows.source, Use::read);
-    for (int64 channel : spoken) {
-        if (!clear)
-            break;
-        spoken_rows.seek(channel);
-        while (const pg::Walk *row = spoken_rows.next())
-            keys.push_back({channel, row->int8(v::user)});
-        clear = !spoken_rows.blocked();
-    }
-    spoken_rows.end();
     pg::make_unique(keys);
-    Deriver &deriver = pg::make<Deriver>();
-    deriver.begin(rows.source, type_of_peer_status(instance), 0);
     MemoryContextSwitchTo(rows.memory);
+
+    /* Whether the channel shows a sender by his profile's name; for all its rows it is asked once.
+     */
+    struct {
+        bool known;
+        int64 channel;
+        int64 user;
+        bool by_profile;
+    } sender = {};
+    auto is_shown_by_profile = [&](int64 channel, int64 user) {
+        if (!sender.known || sender.channel != channel || sender.user != user) {
+            const pg::Walk *member = rows.source.find(Table::channel_member, {channel, user});
+            bool by_profile =
+                member && VARSIZE_ANY_EXHDR(DatumGetPointer((*member)[member_row::nickname])) == 0;
+            sender = {true, channel, user, by_profile};
+        }
+        return sender.by_profile;
+    };
 
     /*
      * Only by the row's own columns and the profiles that are locked: while this waits for a row, a
      * message may change its sender, a friendship its remark.
      */
-    auto change = [&](int64 channel) {
+    auto change = [&] {
+        if (rows.source.unclear())
+            return false;
         bool changed = false;
         const pg::Walk &row = *rows.walk;
         if (!row.is_null(v::peer) && !row.is_null(v::remark) && contains(users, row.int8(v::peer)))
             changed = set_peer(rows, deriver.profile(row.int8(v::peer)));
-        int64 sender = row.int8(v::last_sender);
-        if (spoken.empty() || row.int8(v::last_id) == 0 || !contains(users, sender))
-            return changed;
-        const pg::Walk *member = rows.source.find(Table::channel_member, {channel, sender});
-        if (member && VARSIZE_ANY_EXHDR(DatumGetPointer((*member)[member_row::nickname])) == 0)
-            changed |= rows.set(v::last_sender_name,
-                                datumCopy(deriver.profile(sender).nickname, false, -1));
+        int64 last = row.int8(v::last_sender);
+        if (!spoken.empty() && row.int8(v::last_id) != 0 && contains(users, last) &&
+            is_shown_by_profile(row.int8(v::channel), last))
+            changed |=
+                rows.set(v::last_sender_name, datumCopy(deriver.profile(last).nickname, false, -1));
         return changed;
     };
-    clear = clear && !rows.source.unclear();
-    for (const std::pair<int64, int64> &key : keys) {
-        if (!clear)
-            break;
-        bool allowed;
-        if (rows.find(key.first, key.second, &allowed))
-            rows.write([&] { return !rows.source.unclear() && change(key.first); });
-        clear = allowed && !rows.source.unclear();
+    bool clear = !rows.source.unclear();
+    auto write = [&] {
+        rows.write(change);
+        clear = !rows.source.unclear();
         MemoryContextReset(rows.memory);
+    };
+
+    /* Both in order of the channels. */
+    size_t key = 0;
+    size_t place = 0;
+    while (clear && (key < keys.size() || place < spoken.size())) {
+        if (place == spoken.size() || (key < keys.size() && keys[key].first < spoken[place])) {
+            if (rows.find(keys[key].first, keys[key].second, &clear))
+                write();
+            key++;
+            continue;
+        }
+        rows_of_spoken.seek(spoken[place++]);
+        while (clear && (rows.walk = rows_of_spoken.next()))
+            write();
+        clear = clear && !rows_of_spoken.blocked();
     }
-    rows.end();
+    int64 written = rows_of_spoken.written();
+    rows_of_spoken.end();
+    rows.end(written);
     return clear;
 }
 

@@ -63,6 +63,16 @@ LastMessage read_last_message(Source &source, int64 channel)
     return {0, 0, 0, empty, empty, empty};
 }
 
+bool is_last_sender(Source &source, int64 channel, int64 user, int64 others)
+{
+    const pg::Walk *c = source.find(Table::channel, {channel});
+    int64 last = c ? c->int8(channel_row::last_id) : 0;
+    if (last == 0 || last == others)
+        return false;
+    const pg::Walk *message = source.find(Table::message, {channel, last});
+    return message && message->int8(message_row::sender) == user;
+}
+
 void read_last_messages(Source &source, const pg::Vector<int64> &channels,
                         pg::Vector<LastMessage> &messages)
 {

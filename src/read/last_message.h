@@ -23,6 +23,12 @@ struct LastMessage {
 LastMessage read_last_message(Source &source, int64 channel);
 
 /*
+ * Whether what a channel calls its last message is this user's; of `others` it is known not to be
+ * (0: of none).
+ */
+bool is_last_sender(Source &source, int64 channel, int64 user, int64 others);
+
+/*
  * Appends the last message of each channel, in their order, in the current MemoryContext. Needs the
  * channels locked; the names hold if the senders' profiles are locked, too.
  */

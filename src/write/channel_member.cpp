@@ -4,8 +4,8 @@
 #include "pg/clock.h"
 #include "pg/function.h"
 #include "read/columns.h"
+#include "read/last_message.h"
 #include "read/owned.h"
-#include "read/source.h"
 #include "write/firing.h"
 #include "write/single.h"
 #include "write/truncate.h"
@@ -88,14 +88,9 @@ pg::Vector<int64> &find_spoken(Instance &instance, const ConversationKeys &membe
     if (Source::can_read(instance, {Table::channel, Table::message})) {
         Source &source = pg::make<Source>();
         source.begin(instance);
-        for (size_t i = 0; i < members.users.size(); i++) {
-            int64 channel = members.channels[i];
-            const pg::Walk *c = source.find(Table::channel, {channel});
-            const pg::Walk *last =
-                c ? source.find(Table::message, {channel, c->int8(channel_row::last_id)}) : nullptr;
-            if (last && last->int8(message_row::sender) == members.users[i])
-                channels.push_back(channel);
-        }
+        for (size_t i = 0; i < members.users.size(); i++)
+            if (is_last_sender(source, members.channels[i], members.users[i], 0))
+                channels.push_back(members.channels[i]);
         source.end();
         pg::make_unique(channels);
         if (!source.blocked())
