@@ -376,8 +376,7 @@ bool refresh_profiles_directly(Instance &instance, const pg::Vector<int64> &user
     pg::make_unique(keys);
     MemoryContextSwitchTo(rows.memory);
 
-    /* Whether the channel shows a sender by his profile's name; for all its rows it is asked once.
-     */
+    /* Whether a channel shows a sender by his profile's name: asked once for all its rows. */
     struct {
         bool known;
         int64 channel;
