@@ -2,6 +2,7 @@
 
 #include "metrics/metrics.h"
 #include "read/direct.h"
+#include "read/source.h"
 
 namespace hermet {
 
@@ -219,11 +220,13 @@ void lock_and_write(Instance &instance, const ConversationKeys &all, Write write
 /* Appends the channels where one of the users spoke last. */
 void find_spoken(Instance &instance, Datum users, pg::Vector<int64> &channels)
 {
-    pg::Result conversations = run(instance, select_conversations, {users});
-    bool found = find_spoken_directly(instance, conversations, channels);
-    conversations.free();
-    if (found)
-        return;
+    if (Source::can_read(instance, {Table::channel, Table::message})) {
+        pg::Result conversations = run(instance, select_conversations, {users});
+        bool found = find_spoken_directly(instance, conversations, channels);
+        conversations.free();
+        if (found)
+            return;
+    }
     pg::Result rows = run(instance, select_spoken, {users});
     for (uint64 i = 0; i < rows.count; i++)
         channels.push_back(rows.int8(i, 0));

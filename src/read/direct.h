@@ -39,7 +39,8 @@ bool find_rows_of_friends_directly(Instance &instance, const pg::Vector<int64> &
 /*
  * Appends the channels where one of the users spoke last, as his own row says, or else the channel.
  * `conversations` are what the users' stored rows say, and their memberships, in order: channel,
- * user, last message and its sender, or NULL.
+ * user, last message and its sender, or NULL. Needs channel and message readable; false: a
+ * partition is not.
  */
 bool find_spoken_directly(Instance &instance, const pg::Result &conversations,
                           pg::Vector<int64> &channels);
