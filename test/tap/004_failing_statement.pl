@@ -135,8 +135,7 @@ for my $name (sort keys %obstacles) {
         'waited', "$name: and the other session's message arrives");
     is_clean($node, 'chat', 'im', "$name: after the wait");
     $waits->query('DELETE FROM im.message WHERE id = 50301');
-    $fails->quit;
-    $waits->quit;
+    quit_sessions($fails, $waits);
 
     $node->safe_psql('chat', $remove);
     $before = rows($node, 'chat', 'im');
@@ -193,7 +192,7 @@ SKIP: {
     is($session->query('SELECT count(*) FROM im.user_conversation_view WHERE last_message_id = 50504'),
         5000, 'with room again, the message arrives in the same session');
     is_clean($node, 'chat', 'im', 'there is room again');
-    $session->quit;
+    quit_sessions($session);
 }
 
 # Temporary files may be used up, too: of a large statement's transition table, or of the maintenance.

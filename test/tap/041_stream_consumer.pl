@@ -265,6 +265,6 @@ SKIP: {
 }
 no_crash($node);
 
-$_->quit for $open, $lock;
+quit_sessions($open, $lock);
 $node->stop;
 done_testing();

@@ -60,7 +60,7 @@ sub start_writers {
                 qq(INSERT INTO im.conversation_setting AS s (user_id, channel_id, is_pinned) VALUES ($u, $c, true)
                    ON CONFLICT (user_id, channel_id) DO UPDATE SET is_pinned = NOT s.is_pinned),
                 $c > 100
-                ? qq(UPDATE im.friendship SET is_starred = NOT is_starred WHERE user_id = $u)
+                ? qq(UPDATE im.friendship SET is_starred = NOT is_starred WHERE user_id = $u AND friend_id = $u % 20 + 1)
                 : qq(INSERT INTO im.channel_member (id, channel_id, user_id) VALUES (nextval('testing.ids'), $c, $u)
                    ON CONFLICT (channel_id, user_id) DO UPDATE SET left_at = $left));
             print $script "INSERT INTO im.message (id, channel_id, sender_id, content, mention_user_ids)"
@@ -165,7 +165,7 @@ is(health($node, 'chat', 'im'), '', 'resharded: healthy');
 query(q(SELECT hermet.reshard('im', 0, 0)));
 is_spread(0, 0, 'plain again');
 is_clean($node, 'chat', 'im', 'plain again');
-$prepared->quit;
+quit_sessions($prepared);
 
 ### The server stops at once in the middle: nothing has happened.
 
@@ -183,7 +183,7 @@ for my $counts ([ 2, 4 ], [ 4, 0 ]) {
     $node->stop('immediate');
     $run->finish;
     isnt($run->result(0), 0, "$what: it fails");
-    $_->quit for $gate, $session, $holder;
+    quit_sessions($gate, $session, $holder);
     $node->start;
     ($gate, $session, $holder) = map { background($node, 'chat') } 1 .. 3;
     ($gate_pid, $session_pid, $holder_pid) = map { scalar $_->query('SELECT pg_backend_pid()') } $gate, $session, $holder;
@@ -403,7 +403,7 @@ is(sqlstates($node, 'chat', sprintf("$send; $read", 105, 101)), '', 'attached ag
 is_spread(2, 4, 'attached again');
 is_clean($node, 'chat', 'im', 'at the end');
 
-$_->quit for $gate, $session, $holder;
+quit_sessions($gate, $session, $holder);
 $node->stop;
 no_crash($node);
 

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables partitions
-  no_crash health sqlstates background begin_query wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
+  no_crash health sqlstates background begin_query quit_sessions wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
 sub new_server {
@@ -172,8 +172,19 @@ sub background {
 # Sends a statement that may have to wait, and does not wait for it.
 sub begin_query {
     my ($session, $sql) = @_;
+    $session->{timeout}->start;
     $session->{stdin} .= "$sql;\n";
     $session->{run}->pump_nb;
+    return;
+}
+
+# The clock that limits each query runs on after it, and would end the test if a session had nothing to do for so long.
+sub quit_sessions {
+    my @sessions = @_;
+    for my $session (@sessions) {
+        $session->{timeout}->start;
+        $session->quit;
+    }
     return;
 }
 
