@@ -135,7 +135,8 @@ for my $name (sort keys %obstacles) {
         'waited', "$name: and the other session's message arrives");
     is_clean($node, 'chat', 'im', "$name: after the wait");
     $waits->query('DELETE FROM im.message WHERE id = 50301');
-    quit_sessions($fails, $waits);
+    $fails->quit;
+    $waits->quit;
 
     $node->safe_psql('chat', $remove);
     $before = rows($node, 'chat', 'im');
@@ -192,7 +193,7 @@ SKIP: {
     is($session->query('SELECT count(*) FROM im.user_conversation_view WHERE last_message_id = 50504'),
         5000, 'with room again, the message arrives in the same session');
     is_clean($node, 'chat', 'im', 'there is room again');
-    quit_sessions($session);
+    $session->quit;
 }
 
 # Temporary files may be used up, too: of a large statement's transition table, or of the maintenance.

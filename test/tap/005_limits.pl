@@ -174,7 +174,8 @@ is($holder->query_safe(q(INSERT INTO im.message (id, channel_id, sender_id, cont
 is_clean($node, 'chat', 'im', 'very many keys');
 $node->safe_psql('chat', join ";\n", map { $many{$_} } sort keys %many);
 is_clean($node, 'chat', 'im', 'very many keys, with nobody else there');
-quit_sessions($session, $holder);
+$session->quit;
+$holder->quit;
 
 # What a statement's process grows by, beside the same statement on the same tables without triggers.
 SKIP: {

@@ -98,7 +98,7 @@ is($veteran->query(q(SELECT count(*) FROM hermet.check_consistency('im'))), 0, '
 $veteran->reconnect_and_clear;
 is(version_of($veteran), $new, 'after a new connection it has the new library');
 is($veteran->query(q(SELECT count(*) FROM hermet.health('im'))), 0, 'and is healthy');
-quit_sessions($veteran);
+$veteran->quit;
 
 my $failed = stop_load($load);
 my @unexpected = grep { $_ ne '40P01' } sort keys %$failed;

@@ -137,6 +137,6 @@ for my $writer ($message, @renames, 'CREATE TRIGGER pass BEFORE UPDATE ON im.use
 }
 is_clean($node, 'chat', 'im', 'the order of rows');
 
-quit_sessions($maker, $gate, $first, $second);
+$_->quit for $maker, $gate, $first, $second;
 no_crash($node);
 done_testing();

@@ -116,7 +116,8 @@ both_get('50016', 'nor is it lost');
 $node->safe_psql('chat', 'BEGIN; ' . send_to(5) . q(; PREPARE TRANSACTION 'late')); # 50017
 $node->safe_psql('chat', send_to(6)); # 50018
 both_get('', 'behind a prepared one');
-quit_sessions($reader, $open);
+$reader->quit;
+$open->quit;
 $node->restart;
 both_get('', 'after a restart');
 $node->stop('immediate');

@@ -72,7 +72,7 @@ run($first, q(DELETE FROM friendship WHERE user_id = 1), q(DELETE FROM biz_user 
 push @committed, ['delete friendship 1 2'], ['delete biz_user 1'];
 run($first, q(TRUNCATE channel_application));
 push @committed, ['truncate channel_application'];
-quit_sessions($first, $second);
+$_->quit for $first, $second;
 is_clean($node, 'chat', 'im', 'after the writes');
 
 my %key = (

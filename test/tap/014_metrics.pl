@@ -40,11 +40,11 @@ my ($one, $two) = (background($node, 'chat'), background($node, 'chat'));
 $one->query_safe(send_message(1)) for 1 .. 3;
 $two->query_safe(send_message(2)) for 1 .. 4;
 is(messages('chat'), $before + 7, 'two sessions add to one counter');
-quit_sessions($one);
+$one->quit;
 is(messages('chat'), $before + 7, 'a session that ends leaves what it counted');
 $node->safe_psql('chat', 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
       . " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
-eval { quit_sessions($two) };
+eval { $two->quit };
 is(messages('chat'), $before + 7, 'and so does one that is terminated');
 
 my $script = $node->basedir . '/send.sql';
@@ -75,7 +75,7 @@ sub while_blocked {
     is(waits($lock), $count + 1, "$lock: one wait");
     cmp_ok(value('chat', 'hermet_lock_wait_seconds_total', qq({"lock": "$lock"})), '>', $seconds,
         "$lock: it took time");
-    quit_sessions($first, $second);
+    $_->quit for $first, $second;
     return;
 }
 while_blocked('channel_row', send_message(1), send_message(1));
@@ -117,7 +117,7 @@ $node->safe_psql('third', 'SELECT hermet.reset_metrics()');
 is(messages('third'), 0, 'none after a reset');
 $third->query_safe('INSERT INTO im.message (id, channel_id, sender_id) VALUES (5000003, 1, 1)');
 is(messages('third'), 1, 'and one again');
-quit_sessions($third);
+$third->quit;
 is(messages('chat'), $chat, 'the others keep theirs');
 
 # A standby tells, too.
@@ -138,7 +138,7 @@ for my $crash ('of a process', 'of the server') {
         my $victim = background($node, 'chat');
         my $pid = $victim->query_safe('SELECT pg_backend_pid()');
         kill 'KILL', $pid;
-        eval { quit_sessions($victim) };
+        eval { $victim->quit };
         $node->poll_query_until('chat',
             "SELECT value > $since FROM hermet.metrics() WHERE name = 'hermet_metrics_start_time_seconds'");
     }

@@ -52,7 +52,7 @@ $holder->query('BEGIN');
 $holder->query('LOCK TABLE im.hermet_mismatch');
 is($node->safe_psql('chat', "SET statement_timeout = '60s'; $stale"), '777', 'a call does not wait for the notes');
 $holder->query('COMMIT');
-quit_sessions($holder);
+$holder->quit;
 is($node->safe_psql('chat', 'SELECT mismatches FROM hermet.rollout()'), '1', 'and goes without noting');
 
 # A dump carries what was set and what was noted.
@@ -90,7 +90,7 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE') {
         $second->query('COMMIT');
         is(join(' ', $second->{stderr} =~ /ERROR:  (\w{5})/g), $level eq 'READ COMMITTED' ? '' : '40001', "$what: whoever does not see the other one fails");
         is($node->safe_psql('chat', 'SELECT percent FROM im.hermet_rollout'), $level eq 'READ COMMITTED' ? '20' : '10', "$what: one row is left");
-        quit_sessions($first, $second);
+        $_->quit for $first, $second;
     }
 }
 

@@ -167,7 +167,7 @@ like($timed_out->{err}, qr/ERROR:  55P03: the rebuild of "im.user_conversation_v
     'and says where');
 like(progress('rebuild_conversation_view'), qr/^interrupted\|\d{3,}$/, 'what was done is kept');
 $writer->query('COMMIT');
-quit_sessions($writer);
+$writer->quit;
 my $on = start_rebuild(q(rebuild_conversation_view('im')));
 is(finish($on), 0, 'the next call goes on');
 like($on->{err}, qr/goes on after \d{3,} of/, 'from there');
@@ -185,7 +185,7 @@ ok($node->poll_query_until('chat', "SELECT EXISTS (SELECT FROM pg_stat_activity 
     'a part is mended, and one of them waits, which the other one may have to wait for');
 reader_goes_on(10);
 $holder->query('ROLLBACK');
-quit_sessions($holder);
+$holder->quit;
 is(finish($_), 0, 'a rebuild of a damaged read side under load') for @both;
 checks_clean('damaged');
 is(lengths_seen(), "book|40|90\ninbox|60|90", 'a damaged list keeps its rows while it is mended');
@@ -211,7 +211,7 @@ is($state, 'interrupted', 'progress says so');
 cmp_ok($done, '>=', 500, 'and how far it was');
 like(health($node, 'chat', 'im'), qr/^rebuild interrupted\|im.user_conversation_view$/m, 'so does health');
 
-quit_sessions($holder);
+$holder->quit;
 $holder = hold_back(1040);
 my $second = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', $done + 500);
@@ -225,7 +225,7 @@ is($state, 'interrupted', 'progress says so again');
 reader_goes_on(2);
 like(lengths_seen(), qr/\Abook\|0\|90\ninbox\|0\|\d+\ninbox\|60\|\d+\z/, 'a list comes back at once');
 
-quit_sessions($holder);
+$holder->quit;
 $holder = hold_back(1060);
 my $third = start_rebuild($call);
 $pid = far_enough('rebuild_conversation_view', $done + 500);
@@ -233,7 +233,7 @@ my $since = $node->safe_psql('chat', 'SELECT clock_timestamp()');
 kill 9, $pid;
 isnt(finish($third), 0, 'killed');
 wait_for_restart($node, $since);
-eval { quit_sessions($holder) };
+eval { $holder->quit };
 stop_load($load);
 $reader->{run}->finish;
 is(progress('rebuild_conversation_view') =~ /^interrupted\|(\d+)/ && $1 >= $done + 500 ? 1 : 0, 1, 'after the crash, progress still knows');
@@ -244,7 +244,7 @@ my $fourth = start_rebuild($call);
 far_enough('rebuild_conversation_view', $done + 1000);
 $node->stop('immediate');
 finish($fourth);
-eval { quit_sessions($holder) };
+eval { $holder->quit };
 $_->{run}->finish for @{ $load->{sessions} };
 $node->start;
 
@@ -271,7 +271,7 @@ $node->poll_query_until('chat', q(SELECT count(*) = 2 FROM hermet.progress WHERE
 pass('two ranges run at once');
 sql_fails($node, 'chat', q(CALL hermet.rebuild_contact_view('im')), '55006', 'a third over both');
 $holder->query('ROLLBACK');
-quit_sessions($holder);
+$holder->quit;
 is(finish($_), 0, 'a range is finished') for @ranges;
 checks_clean('after two ranges');
 stop_load($load);
@@ -296,10 +296,10 @@ begin_query($repairer, q(SELECT FROM hermet.repair('im')));
 ok(wait_until_blocked($node, $repairing), 'a repair waits for a channel');
 $node->safe_psql('chat', qq(UPDATE im.biz_user SET nickname = 'renamed meanwhile' WHERE id = $sender));
 $holder->query_safe('COMMIT');
-quit_sessions($holder);
+$holder->quit;
 $repairer->query('SELECT 1');
 is($repairer->{stderr}, '', 'it ends without an error');
-quit_sessions($repairer);
+$repairer->quit;
 is($node->safe_psql('chat', qq(SELECT last_message_sender_name FROM im.user_conversation_view WHERE channel_id = $group AND user_id = $other)),
     'renamed meanwhile', 'what was right before is mended, too');
 is_clean($node, 'chat', 'im', 'after a repair that waited');

@@ -40,7 +40,7 @@ is($node->safe_psql('chat', 'SELECT DISTINCT last_message_id FROM im.user_conver
     'another session is maintained');
 # Nobody else closes a load that is open, and the loader's end is not the load's.
 sql_fails($node, 'chat', q(SELECT hermet.end_bulk_load('im')), '55000', 'the end of somebody else\'s load');
-quit_sessions($loader);
+$loader->quit;
 like(health($node, 'chat', 'im'), qr/^bulk load open\|/m, 'the session is gone, health still knows');
 my %failed = %{ stop_load($load) };
 is(join(' ', grep { !/^(40P01|40001|23505)$/ } sort keys %failed), '', 'other sessions did not fail');
@@ -68,13 +68,13 @@ $loader->query(q(BEGIN; SELECT hermet.begin_bulk_load('im');
 my $checker = background($node, 'chat');
 $checker->query(q(BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1));
 $loader->query('COMMIT');
-quit_sessions($loader);
+$loader->quit;
 $checker->query(q(SELECT sum(fail) FROM hermet.consistency_summary('im'); COMMIT));
 is($checker->{stderr}, '', 'a check finds nothing in what it sees');
 like(health($node, 'chat', 'im'), qr/^bulk load not checked\|/m, 'a check that does not see the load does not end it');
 $node->safe_psql('chat', q(CALL hermet.rebuild_conversation_view('im')));
 $checker->query(q(SELECT sum(fail) FROM hermet.consistency_summary('im')));
-quit_sessions($checker);
+$checker->quit;
 is(health($node, 'chat', 'im'), '', 'one that does ends it');
 is_clean($node, 'chat', 'im', 'at the end');
 no_crash($node);

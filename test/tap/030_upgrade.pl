@@ -208,7 +208,7 @@ load_goes_on($load);
 my $failed = stop_load($load);
 is(join(' ', grep { $_ ne '40P01' } sort keys %$failed), '', 'those who wrote meanwhile noticed nothing, but a deadlock with the upgrade');
 cmp_ok($node->safe_psql('old', 'SELECT count(*) FROM im.user_conversation_view WHERE list_hour > 0'), '>', 0, 'there are large inboxes');
-quit_sessions($veteran);
+$veteran->quit;
 writes_work('old', 'upgraded under load');
 is($node->safe_psql('old', q(SELECT extversion, (SELECT version FROM im.hermet_instance) FROM pg_extension WHERE extname = 'hermet')),
     "$new|$new", 'both are of the new version');

@@ -200,13 +200,13 @@ my %fixture = (
         as_superuser("SELECT pg_cancel_backend(($running))");
         $session->query('SELECT 1');
         like($session->{stderr}, qr/canceling statement/, 'and is cancelled');
-        quit_sessions($session);
+        $session->quit;
     },
     bulk_load => sub {
         my $session = $node->background_psql('chat', extra_params => [ '-U', 'chat_owner' ]);
         $session->query_safe(q(SELECT hermet.begin_bulk_load('im')));
         $session->query_safe('INSERT INTO im.message (id, channel_id, sender_id, content) SELECT 2000 + i, 20, 3, i FROM generate_series(1, 50) i');
-        quit_sessions($session);
+        $session->quit;
     },
     event_queue => sub {
         as_owner(q(SELECT hermet.enable_events('im')));

@@ -265,6 +265,6 @@ SKIP: {
 }
 no_crash($node);
 
-quit_sessions($open, $lock);
+$_->quit for $open, $lock;
 $node->stop;
 done_testing();

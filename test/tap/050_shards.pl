@@ -165,7 +165,7 @@ is(health($node, 'chat', 'im'), '', 'resharded: healthy');
 query(q(SELECT hermet.reshard('im', 0, 0)));
 is_spread(0, 0, 'plain again');
 is_clean($node, 'chat', 'im', 'plain again');
-quit_sessions($prepared);
+$prepared->quit;
 
 ### The server stops at once in the middle: nothing has happened.
 
@@ -183,7 +183,7 @@ for my $counts ([ 2, 4 ], [ 4, 0 ]) {
     $node->stop('immediate');
     $run->finish;
     isnt($run->result(0), 0, "$what: it fails");
-    quit_sessions($gate, $session, $holder);
+    $_->quit for $gate, $session, $holder;
     $node->start;
     ($gate, $session, $holder) = map { background($node, 'chat') } 1 .. 3;
     ($gate_pid, $session_pid, $holder_pid) = map { scalar $_->query('SELECT pg_backend_pid()') } $gate, $session, $holder;
@@ -403,7 +403,7 @@ is(sqlstates($node, 'chat', sprintf("$send; $read", 105, 101)), '', 'attached ag
 is_spread(2, 4, 'attached again');
 is_clean($node, 'chat', 'im', 'at the end');
 
-quit_sessions($gate, $session, $holder);
+$_->quit for $gate, $session, $holder;
 $node->stop;
 no_crash($node);
 

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server new_database new_instance fill is_clean sql_fails contents tables partitions
-  no_crash health sqlstates background begin_query quit_sessions wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
+  no_crash health sqlstates background begin_query wait_until_blocked wait_for_restart start_load load_goes_on stop_load retried rows);
 
 # Settings come from TEMP_CONFIG, which Cluster.pm adds to each server's configuration.
 sub new_server {
@@ -166,7 +166,7 @@ sub background {
     my $session = $node->background_psql($database, on_error_stop => 0);
     $session->set_query_timer_restart;
     $session->query('\set VERBOSITY sqlstate');
-    return $session;
+    return bless $session, 'Hermet::Session';
 }
 
 # Sends a statement that may have to wait, and does not wait for it.
@@ -175,16 +175,6 @@ sub begin_query {
     $session->{timeout}->start;
     $session->{stdin} .= "$sql;\n";
     $session->{run}->pump_nb;
-    return;
-}
-
-# The clock that limits each query runs on after it, and would end the test if a session had nothing to do for so long.
-sub quit_sessions {
-    my @sessions = @_;
-    for my $session (@sessions) {
-        $session->{timeout}->start;
-        $session->quit;
-    }
     return;
 }
 
@@ -329,6 +319,18 @@ sub stop_load {
     }
     note 'errors under load: ', join ', ', map { "$_ $failed{$_} times" } sort keys %failed;
     return \%failed;
+}
+
+# The clock that limits each query runs on after it, and would end the test when a session is closed that had nothing to
+# do for so long.
+package Hermet::Session;
+
+use parent -norequire, 'PostgreSQL::Test::BackgroundPsql';
+
+sub quit {
+    my ($self) = @_;
+    $self->{timeout}->start;
+    return $self->SUPER::quit;
 }
 
 1;
